@@ -1,0 +1,274 @@
+package xmpps2s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"fedlab/gateway/im"
+	"fedlab/internal/network"
+)
+
+// carrier is a verified stream in use. XMPP between servers acknowledges nothing: a message that was written may still be
+// lost with the connection, when a firewall forgot it or a cable was cut. So what was written is remembered until the other
+// host's TCP has acknowledged it; if that does not happen the stream is given up, and the senders are told.
+type carrier struct {
+	*link
+	st          *stream
+	ended       chan error // the reader's reason, once
+	watch       bool       // the network tells what was acknowledged
+	unconfirmed []sent
+	look        time.Duration // until the next look at what was acknowledged
+	used        time.Time     // when a stanza was last written
+	wrote       bool
+	ping        string // identifier of the ping that is under way
+	pinged      time.Time
+	buf         []byte
+}
+
+// sent is a stanza that was written, and the number of bytes that the connection had taken with it.
+type sent struct {
+	item
+	end int64
+	at  time.Time
+}
+
+// counted counts the bytes written to a connection, beneath TLS.
+type counted struct {
+	net.Conn
+	n atomic.Int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// CloseWrite closes the sending half.
+func (c *counted) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// carry writes the queue to a verified stream until the stream ends, and reports whether a stanza was written.
+func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
+	c := &carrier{link: l, st: st, ended: make(chan error, 1), used: time.Now()}
+	_, c.watch = network.Unacknowledged(c.raw().Conn)
+	go func() { c.ended <- c.listen() }()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		batch := l.take(maxBatch, batchBytes)
+		if len(batch) > 0 {
+			if err := c.write(batch); err != nil {
+				c.abort("writing to " + l.to + " failed: " + err.Error())
+				return c.wrote
+			}
+		} else {
+			timer.Reset(c.pause())
+			select {
+			case <-l.wake:
+			case id := <-l.pong:
+				if id == c.ping {
+					c.ping, l.pings = "", true
+				}
+			case <-timer.C:
+			case err := <-c.ended:
+				c.finish(err)
+				return c.wrote
+			case <-ctx.Done():
+				c.close()
+				return c.wrote
+			}
+		}
+		if why := c.check(); why != "" {
+			c.abort(why)
+			return c.wrote
+		}
+		if time.Since(c.used) >= l.s.cfg.IdleTimeout && !l.waiting() {
+			l.s.log.Info("idle outgoing stream closed", "pair", l.pair)
+			c.close()
+			return true
+		}
+	}
+}
+
+func (c *carrier) raw() *counted { return c.st.ends.conn.(*counted) }
+
+// write writes a batch and tells its senders.
+func (c *carrier) write(batch []item) error {
+	c.buf = c.buf[:0]
+	for _, i := range batch {
+		c.buf = append(c.buf, i.xml...)
+	}
+	if err := c.st.write(c.buf); err != nil {
+		for _, i := range batch {
+			i.tell(&im.Failure{Condition: im.RemoteServerTimeout, Text: "writing to " + c.to + " failed: " + err.Error()})
+		}
+		return err
+	}
+	c.wrote, c.used = true, time.Now()
+	end := c.raw().n.Load()
+	for _, i := range batch {
+		i.tell(nil)
+		if c.watch && i.outcome != nil {
+			c.unconfirmed = append(c.unconfirmed, sent{i, end, c.used})
+		}
+	}
+	c.look = firstLook
+	return nil
+}
+
+// pause is the time until something has to be looked at.
+func (c *carrier) pause() time.Duration {
+	d := c.s.cfg.IdleTimeout - time.Since(c.used)
+	if len(c.unconfirmed) > 0 {
+		d = min(d, c.look)
+	}
+	switch {
+	case !c.st.peers.modern():
+	case c.ping != "":
+		d = min(d, pingTimeout-time.Since(c.pinged))
+	default:
+		d = min(d, c.s.cfg.PingInterval-c.quiet())
+	}
+	return max(d, 0)
+}
+
+// quiet is for how long nothing was written.
+func (c *carrier) quiet() time.Duration { return min(time.Since(c.used), time.Since(c.pinged)) }
+
+// check looks after the stream's health, and says why it is to be given up, if it is.
+func (c *carrier) check() string {
+	c.confirm()
+	if len(c.unconfirmed) > 0 {
+		c.look = min(2*c.look, lastLook)
+		if time.Since(c.unconfirmed[0].at) >= c.s.cfg.AckTimeout {
+			return c.to + " acknowledges nothing any more"
+		}
+	}
+	switch {
+	case !c.st.peers.modern():
+		// Servers of the first generation are not asked: many answered no ping.
+	case c.ping != "" && time.Since(c.pinged) >= pingTimeout:
+		c.ping = ""
+		if c.pings {
+			return c.to + " no longer answers pings"
+		}
+	case c.ping == "" && c.quiet() >= c.s.cfg.PingInterval:
+		c.ping, c.pinged = newStreamID(), time.Now()
+		w := &writer{}
+		w.raw("<iq").attr("from", c.from).attr("to", c.to).attr("id", c.ping)
+		if err := c.st.write(w.raw(" type='get'><ping xmlns='urn:xmpp:ping'/></iq>").b); err != nil {
+			return "writing to " + c.to + " failed: " + err.Error()
+		}
+	}
+	return ""
+}
+
+// confirm forgets what the other host has acknowledged.
+func (c *carrier) confirm() {
+	if len(c.unconfirmed) == 0 {
+		return
+	}
+	n, known := network.Unacknowledged(c.raw().Conn)
+	if !known {
+		return
+	}
+	acknowledged := c.raw().n.Load() - int64(n)
+	done := 0
+	for done < len(c.unconfirmed) && c.unconfirmed[done].end <= acknowledged {
+		done++
+	}
+	c.unconfirmed = append(c.unconfirmed[:0], c.unconfirmed[done:]...)
+	clear(c.unconfirmed[len(c.unconfirmed):cap(c.unconfirmed)])
+}
+
+// abort ends a stream that is of no use any more.
+func (c *carrier) abort(why string) {
+	c.s.log.Warn("outgoing stream given up", "pair", c.pair, "reason", why)
+	c.confirm()
+	c.st.conn.Close()
+	<-c.ended
+	c.lost(why)
+}
+
+// finish ends a stream that the peer has ended, or that has broken.
+func (c *carrier) finish(reason error) {
+	c.s.log.Info("outgoing stream ended", "pair", c.pair, "reason", reason)
+	c.st.write(closeTag) // in answer to the peer's; if the connection is dead nothing is lost
+	c.settle()
+	c.st.conn.Close()
+	c.lost(c.to + " ended the stream: " + reason.Error())
+}
+
+// close ends the stream in order: what was written is read by the peer before it answers (RFC 6120 §4.4).
+func (c *carrier) close() {
+	c.st.write(closeTag)
+	c.st.closeAt(time.Now().Add(c.s.cfg.CloseTimeout))
+	<-c.ended
+	c.settle()
+	c.st.conn.Close()
+	c.lost("the stream to " + c.to + " ended before the message was acknowledged")
+}
+
+// settle waits a little for what is still on its way.
+func (c *carrier) settle() {
+	for end := time.Now().Add(c.s.cfg.CloseTimeout); len(c.unconfirmed) > 0 && time.Now().Before(end); {
+		if c.confirm(); len(c.unconfirmed) == 0 {
+			return
+		}
+		if _, known := network.Unacknowledged(c.raw().Conn); !known {
+			return
+		}
+		time.Sleep(firstLook)
+	}
+}
+
+// lost tells the senders of what was written and never acknowledged.
+func (c *carrier) lost(why string) {
+	for _, i := range c.unconfirmed {
+		m := i.message
+		if m.Body == "" || m.Failure != nil {
+			continue
+		}
+		c.s.sink.Send(im.Message{From: m.To, To: m.From, ID: m.ID, Body: m.Body, Thread: m.Thread, Normal: m.Normal,
+			Failure: &im.Failure{Condition: im.RemoteServerTimeout, Text: "it is not known whether the message arrived: " + why}}, func(*im.Failure) {})
+	}
+	c.unconfirmed = nil
+}
+
+// listen reads an outgoing stream, where the peer has nothing to say but that it ends.
+func (c *carrier) listen() error {
+	for {
+		e, err := c.st.next(time.Time{})
+		if errors.Is(err, io.EOF) {
+			return errors.New("closed by the peer")
+		}
+		if err != nil {
+			return fmt.Errorf("broken: %w", err)
+		}
+		c.s.log.Warn("ignored on an outgoing stream", "pair", c.pair, "element", e.Name.Local)
+	}
+}
+
+// pong takes an answer to a ping. Whatever it says, the peer lives (XEP-0199 §4.3).
+func (s *Server) pong(p pair, id string) {
+	s.mu.Lock()
+	l := s.links[p]
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	select {
+	case l.pong <- id:
+	default:
+	}
+}

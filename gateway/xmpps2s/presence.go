@@ -1,0 +1,52 @@
+package xmpps2s
+
+import (
+	"fedlab/gateway/im"
+)
+
+// PresenceHandler is told of presence stanzas from verified origins. Calls come from the goroutine of the stream that the
+// stanza came in on, in order, and must not block.
+type PresenceHandler interface {
+	HandlePresence(Presence)
+}
+
+// Presence is a presence stanza between two addresses (RFC 6121 §4.7).
+type Presence struct {
+	From, To im.Address
+	ID       string
+	Type     string // "", unavailable, subscribe, subscribed, unsubscribe, unsubscribed, probe, error
+	Show     string // "", away, chat, dnd, xa
+	Status   string
+	Lang     string
+	Priority int // -128 to 127
+	Failure  *im.Failure
+}
+
+// receivePresence hands presence to the handler.
+func (s *Server) receivePresence(z stanza) {
+	p, f := parsePresence(z)
+	if f != nil {
+		s.bounce(z, f)
+		return
+	}
+	if s.cfg.Presence != nil {
+		s.cfg.Presence.HandlePresence(p)
+		return
+	}
+	// Without a handler nobody's presence can be seen: a request is denied at once, so that the peer's user is not left
+	// waiting (RFC 6121 §3.1.5), and all else needs no answer.
+	switch p.Type {
+	case "subscribe", "probe":
+		s.SendPresence(Presence{From: p.To.Bare(), To: p.From.Bare(), Type: "unsubscribed"})
+	}
+}
+
+// SendPresence queues a presence stanza for the stream of its domain pair. Subscription stanzas go from bare to bare address
+// (RFC 6121 §3.1.2).
+func (s *Server) SendPresence(p Presence) {
+	switch p.Type {
+	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":
+		p.From, p.To = p.From.Bare(), p.To.Bare()
+	}
+	s.queue(pair{p.From.Domain, p.To.Domain}, item{xml: presenceXML(p)})
+}
