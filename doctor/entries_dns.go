@@ -1,0 +1,81 @@
+package doctor
+
+var dnsEntries = []Entry{
+	{
+		Code: "dns.srv-missing", Severity: Error, From: []Vantage{FromOutside, FromGateway}, Steps: []int{1, 7},
+		Title:   "There is no SRV record for the domain's XMPP servers",
+		Meaning: "The name _xmpp-server._tcp of the domain does not exist or has no SRV record. Seen from outside, Google Talk has nowhere to send messages for the organisation, and cannot verify where ours come from either. Seen from the gateway, the other domain cannot be reached: its own name has no address to fall back to.",
+		Remedy:  "Publish _xmpp-server._tcp.DOMAIN SRV 0 0 5269 xmpp.DOMAIN in the public zone (whoever runs the public DNS). If the domain is somebody else's, check how it is written in the configuration.",
+		Next:    "nslookup -type=srv _xmpp-server._tcp.DOMAIN from the Internet, not from the perimeter: split DNS shows different records. A wrong answer that was cached lives until its TTL ends.",
+	},
+	{
+		Code: "dns.srv-target-unresolvable", Severity: Error, From: []Vantage{FromOutside, FromGateway}, Steps: []int{1, 7},
+		Title:   "The SRV record names a host that has no address",
+		Meaning: "The SRV record exists, and the host that it points to does not. Whoever looks it up knows which machine to call and not where it is.",
+		Remedy:  "Add the A record of the target, or correct the target in the SRV record.",
+		Next:    "A name that ends without a dot in a zone file gets the zone's name behind it: xmpp.contoso.com becomes xmpp.contoso.com.contoso.com.",
+	},
+	{
+		Code: "dns.srv-target-foreign", Severity: Warning, From: []Vantage{FromOutside}, Steps: []int{1},
+		Title:   "The SRV record points to a host in another domain",
+		Meaning: "The record may point at any host name, as long as that name is in the same domain as the record. Some servers refuse to call a host elsewhere, or do not believe who it says it is.",
+		Remedy:  "Let the record name a host of the domain itself, with an A record to the same address.",
+		Next:    "Whether messages from Gmail arrive: those servers that do not care go on working.",
+	},
+	{
+		Code: "dns.srv-port", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{1},
+		Title:   "The SRV record has the wrong port",
+		Meaning: "Nobody answers on the port in the record, while 5269, the usual one, is open at the same address: two digits were exchanged, as in 5296.",
+		Remedy:  "Correct the port in the SRV record to 5269.",
+		Next:    "The TTL of the wrong record: others keep it until it ends.",
+	},
+	{
+		Code: "dns.srv-cname", Severity: Warning, From: []Vantage{FromOutside}, Steps: []int{1},
+		Title:   "The SRV record points to an alias",
+		Meaning: "The target of an SRV record must be a host name with addresses of its own, not an alias (CNAME). Many servers follow it all the same; some do not, and messages from those do not arrive.",
+		Remedy:  "Let the SRV record name the host that the alias stands for, or give the name an A record in place of the CNAME.",
+		Next:    "Whether the alias was made by a hosting provider who may move it.",
+	},
+	{
+		Code: "dns.srv-declined", Severity: Error, From: []Vantage{FromOutside, FromGateway}, Steps: []int{1, 7},
+		Title:   "The domain says that it has no XMPP service",
+		Meaning: "The SRV record's target is the root (\".\"), which says plainly that the service is not offered. Nobody will try to connect.",
+		Remedy:  "If it is our domain, replace the record by one that names the gateway. If it is somebody else's, they cannot be reached by XMPP.",
+		Next:    "Whether somebody moved the service to another domain name.",
+	},
+	{
+		Code: "dns.lookalike", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge}, Steps: []int{1},
+		Title:   "A record was made for a name that only looks the same",
+		Meaning: "The name does not exist, and one that looks like it does: in many fonts a capital I and a small l are the same, and so are O and 0, or rn and m. One of the two was mistyped.",
+		Remedy:  "Find out which of the two names was meant (the evidence has both) and correct the other place.",
+		Next:    "Copy names instead of typing them, and look at them in a font that tells the letters apart.",
+	},
+	{
+		Code: "dns.public-address", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{1, 3},
+		Title:   "The public name has an address that is not the organisation's",
+		Meaning: "The host that the SRV record names resolves, to an address that does not belong to the organisation. Somebody else answers there, or nobody.",
+		Remedy:  "Correct the A record to the public address that the firewall forwards to the gateway.",
+		Next:    "Old records of a former provider, and a second zone with the same name elsewhere.",
+	},
+	{
+		Code: "dns.resolver-failing", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge},
+		Title:   "The DNS server does not answer, or answers that it cannot",
+		Meaning: "The question was not answered in time, or with SERVFAIL or REFUSED. That is no statement about the name: the resolver, the way to it, or the zone's own servers fail. Every message that needs the name waits, and is returned.",
+		Remedy:  "Check the resolvers that the machine is configured with, and that it may reach them on port 53, UDP and TCP.",
+		Next:    "Ask another resolver for the same name. If only this name fails everywhere, the zone's own servers are broken.",
+	},
+	{
+		Code: "dns.split-view", Severity: Error, From: []Vantage{FromGateway}, Steps: []int{4},
+		Title:   "The Edge's name resolves to its public address inside the perimeter",
+		Meaning: "The next hop's name leads the gateway to the public address of the Edge, while the gateway itself has a private one. So its traffic leaves through the firewall and would have to come back in, and it does not.",
+		Remedy:  "Make the name resolve to the Edge's perimeter address on the gateway: a HOSTS entry is the usual means, a zone of its own on the perimeter's DNS server the other.",
+		Next:    "nslookup of the next hop on the gateway, and its HOSTS file. nslookup does not read that file; ping does.",
+	},
+	{
+		Code: "dns.next-hop", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{4, 6},
+		Title:   "The next hop's name has no address",
+		Meaning: "The name that the next hop is configured with does not exist for this machine. No message leaves in this direction.",
+		Remedy:  "Add the name to the DNS that this machine asks, or to its HOSTS file, with the perimeter address of the other machine.",
+		Next:    "Whether the name is spelt the same in the configuration, in the certificate and in the Allow list.",
+	},
+}

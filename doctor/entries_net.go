@@ -1,0 +1,53 @@
+package doctor
+
+var netEntries = []Entry{
+	{
+		Code: "net.filtered", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge}, Steps: []int{2, 3, 5, 6, 7},
+		Title:   "Connections are dropped without an answer",
+		Meaning: "A connection attempt got no answer at all, neither yes nor no. That is what a firewall does which drops packets, and what a machine does that is switched off. Messages in this direction are returned after the time-out.",
+		Remedy:  "Let the port through on the way: 5269 between the Internet and the gateway, in both directions; 5061 between gateway and Edge, in both directions. Compare the port in the rule digit by digit: 5296 and 5016 are the usual slips.",
+		Next:    "telnet to the port from both sides of each firewall on the way. If the attempt arrives and the answer does not, it is net.return-path, which the called machine shows.",
+	},
+	{
+		Code: "net.refused", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge}, Steps: []int{2, 3, 5, 6},
+		Title:   "Connections are refused",
+		Meaning: "The answer to the connection attempt was a reset: the machine is there and nobody listens on that port, or a firewall rejects in its name. The address may also be that of the wrong machine.",
+		Remedy:  "Check that the service is running and listens on this address and port (netstat -ano: LISTENING), then the firewall's rule, then where the address is forwarded to.",
+		Next:    "From next to the machine: if it is refused there as well, it is the service and not the firewall.",
+	},
+	{
+		Code: "net.unreachable", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge}, Steps: []int{2, 5, 6, 7},
+		Title:   "There is no way to the address",
+		Meaning: "A router on the way, or this machine itself, says that the address cannot be reached: a missing route, a machine that is off, or a stale address.",
+		Remedy:  "Check the routes on this machine, and whether the address is still the right one.",
+		Next:    "If it is an address from DNS that has changed, it heals when the cached record's TTL ends.",
+	},
+	{
+		Code: "net.return-path", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{2, 3},
+		Title:   "Requests come in, the answers do not get back",
+		Meaning: "The socket table shows connections that were asked for and answered by this machine and never established (SYN_RECEIVED): the answer is lost on its way back. To the other side it looks as if the port were filtered.",
+		Remedy:  "Look for a filter that drops what leaves this port, or for a return route through another firewall than the one that the request came through, which does not know the connection.",
+		Next:    "The default gateway of this machine, and every firewall with two ways around it.",
+	},
+	{
+		Code: "nat.forward", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{3},
+		Title:   "Somebody else answers behind the public address",
+		Meaning: "The port is open, and what answers does not speak XMPP. The firewall forwards to the wrong inside machine or port, or the address belongs to something else.",
+		Remedy:  "Correct the forwarding on the external firewall: the public address, port 5269, goes to the gateway, port 5269.",
+		Next:    "The first bytes of the answer, in the evidence, often say who it is.",
+	},
+	{
+		Code: "nat.hairpin", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{4, 6},
+		Title:   "Traffic has to leave and come back in, and the firewall does not do that",
+		Meaning: "The other machine is in the same perimeter and is called by a public address. The firewall would have to turn the traffic around (a NAT hairpin), and the connection does not come about.",
+		Remedy:  "Best: let the name resolve to the perimeter address here. With one single public name for the gateway: have the external firewall loop the traffic back, and let 5061 in for it, where normally only 5269 comes in.",
+		Next:    "dns.split-view, if it is made as well: with that repaired nothing has to loop.",
+	},
+	{
+		Code: "nat.hairpin-used", Severity: Advice, From: []Vantage{FromGateway, FromEdge}, Steps: []int{4, 6},
+		Title:   "Traffic to a machine next door goes through the firewall and back",
+		Meaning: "It works. It is the least desirable way all the same: it depends on a service of the firewall that many do not offer or lose with an update, and opens 5061 to the outside address.",
+		Remedy:  "Let the name resolve to the perimeter address on this machine, with a HOSTS entry.",
+		Next:    "Whether the rule that lets the looped traffic in can then be removed.",
+	},
+}

@@ -1,0 +1,284 @@
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"fedlab/gateway/config"
+	"fedlab/internal/network"
+)
+
+// Gateway is the vantage point of the gateway's own machine: its configuration, and the network as it sees it.
+type Gateway struct {
+	Config  *config.Config
+	Problem error           // what config.Parse said about it: why a certificate file is of no use
+	Network network.Network // with network.SocketLister, the socket table is watched as well
+
+	// Status gives the running gateway's status as its admin listener does (GET /status), in JSON; nil: it is not asked.
+	Status func(context.Context) ([]byte, error)
+}
+
+// hop is a next hop and what was seen of it.
+type hop struct {
+	target  string   // host:port
+	host    string   // the name that its certificate has to carry
+	domains []string // SIP domains behind it
+	minTLS  uint16
+	pin     string
+
+	lookup  *lookup
+	dials   []*dialed
+	shaken  *handshake
+	answers []answer
+	why     fault // why no handshake came about, where that was found out
+}
+
+// Examine looks at everything that the gateway's machine shows. It takes as long as [Watch] and at most a minute and a half.
+func (g Gateway) Examine(ctx context.Context) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	x := newExam(FromGateway, g.Network)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		x.watch(ctx, []uint16{portOf(g.Config.SIP.Listen, 5061), portOf(g.Config.XMPP.Listen, 5269)})
+	}()
+	domains := make(chan struct{})
+	go func() {
+		defer close(domains)
+		g.judgeStatus(ctx, x, g.examineDomains(ctx, x))
+	}()
+	hops := each(g.hops(), func(h *hop) *hop {
+		g.visit(ctx, x, h)
+		return h
+	})
+	g.judge(ctx, x, hops)
+	<-domains
+	<-watched
+	return x.result()
+}
+
+func portOf(address string, otherwise uint16) uint16 {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return otherwise
+	}
+	return uint16(n)
+}
+
+// hops are the distinct next hops of the configuration, in order of their names.
+func (g Gateway) hops() []*hop {
+	byTarget := map[string]*hop{}
+	for _, domain := range slices.Sorted(maps.Keys(g.Config.SIP.Domains)) {
+		d := g.Config.SIP.Domains[domain]
+		h := byTarget[d.NextHop]
+		if h == nil {
+			host, _, err := net.SplitHostPort(d.NextHop)
+			if err != nil {
+				host = d.NextHop
+			}
+			h = &hop{target: d.NextHop, host: host, minTLS: parseVersion(d.MinTLS), pin: d.Pin}
+			byTarget[d.NextHop] = h
+		}
+		h.domains = append(h.domains, domain)
+	}
+	var all []*hop
+	for _, target := range slices.Sorted(maps.Keys(byTarget)) {
+		all = append(all, byTarget[target])
+	}
+	return all
+}
+
+// maxQuestions bounds how many OPTIONS are sent on one connection.
+const maxQuestions = 50
+
+// visit does with a next hop what the gateway does, up to one OPTIONS for each XMPP domain, and judges nothing.
+func (g Gateway) visit(ctx context.Context, x *exam, h *hop) {
+	if h.lookup = x.addresses(ctx, h.host); h.lookup.err != nil {
+		return
+	}
+	h.dials = x.reach(ctx, h.lookup.addrs, portOf(h.target, 5061))
+	d := best(h.dials)
+	if d.outcome != connected {
+		return
+	}
+	raw, err := x.dial(ctx, d.to)
+	if err != nil {
+		h.shaken = &handshake{err: err}
+		return
+	}
+	o := offer{name: h.host, oldest: h.minTLS}
+	if g.Config.SIP.Certificate.Usable() {
+		o.pair = g.Config.SIP.Certificate.Pair
+	}
+	h.shaken = shake(ctx, raw, o)
+	if h.shaken.err != nil {
+		if !h.shaken.rejects(h.shaken.err) {
+			h.why = x.whyNot(ctx, h.shaken, d, o)
+		}
+		return
+	}
+	defer h.shaken.close()
+	var questions []question
+	for _, from := range slices.Sorted(maps.Keys(g.Config.XMPP.Expanded())) {
+		if len(questions) < maxQuestions {
+			questions = append(questions, question{from: from, to: h.domains[0], host: g.Config.Hostname})
+		}
+	}
+	h.answers = ask(ctx, h.shaken.conn, questions)
+}
+
+// judge turns what was seen of the SIP side into findings.
+func (g Gateway) judge(ctx context.Context, x *exam, hops []*hop) {
+	var others []*x509.Certificate // what next hops presented: issuing certificates of ours may be among them
+	accepted := false              // an Edge takes our certificate for what the Allow list has
+	for _, h := range hops {
+		if h.shaken != nil {
+			others = append(others, h.shaken.chain...)
+		}
+		for _, a := range h.answers {
+			accepted = accepted || a.err == nil && !a.refused() && !a.unavailable()
+		}
+	}
+	own := g.judgeOwn(x, others, accepted)
+	for _, h := range hops {
+		if g.judgeWay(ctx, x, h) {
+			g.judgeTLS(x, h, own)
+			g.judgeAnswers(x, h, own)
+		}
+	}
+}
+
+// judgeOwn looks at our own certificate. It reports whether something is wrong with it, which explains why others refuse it.
+//
+// If the certificate does not carry the configured host name, one of the two is wrong. An Edge that accepts the certificate has
+// its name on the Allow list, so then the host name is.
+func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (wrong bool) {
+	c := g.Config.SIP.Certificate
+	hostname := g.Config.Hostname
+	chain := parse(c.Pair.Certificate)
+	switch {
+	case errors.Is(g.Problem, config.ErrKeyMismatch):
+		x.find("tls.key-mismatch", hostname, g.Problem.Error())
+		wrong = true
+	case errors.Is(g.Problem, config.ErrNoKey), errors.Is(g.Problem, config.ErrCertificate), !c.Usable():
+		evidence := []string{"certificate file " + c.Cert + ", key file " + c.Key}
+		if g.Problem != nil {
+			evidence = append(evidence, g.Problem.Error())
+		}
+		x.find("tls.no-key", hostname, evidence...)
+		wrong = true
+	}
+	if len(chain) == 0 {
+		return wrong
+	}
+	for _, f := range (papers{chain: chain, want: []string{hostname}, roots: c.Roots, known: others, now: time.Now()}).faults() {
+		switch f.code {
+		case "tls.untrusted":
+			// Whether it is trusted is for the other side to say: what is installed here is for verifying others.
+			if chain[0].Subject.String() != chain[0].Issuer.String() {
+				continue
+			}
+		case "tls.name-mismatch":
+			if accepted {
+				x.find("gateway.hostname", hostname, "configured host name: "+hostname, "names in the certificate: "+nameList(namesOf(chain[0])),
+					"the Edge accepts the certificate, so its Allow list has the certificate's name")
+				continue
+			}
+		}
+		x.find(f.code, hostname, append([]string{"the gateway's own certificate"}, f.evidence...)...)
+		wrong = true
+	}
+	return wrong
+}
+
+// judgeWay judges how the next hop is reached. It reports whether it was.
+//
+// A next hop with a public address, seen from a machine with a private one, is on the other side of our own firewall: the
+// traffic has to leave and come back in (step 4). If that works it is only the least desirable way; if it does not, the name
+// and the firewall are both wrong, and putting either right is enough.
+func (g Gateway) judgeWay(ctx context.Context, x *exam, h *hop) bool {
+	if h.lookup.err != nil {
+		x.nameless(ctx, h.lookup, "dns.next-hop", "next hop "+h.target)
+		return false
+	}
+	d := best(h.dials)
+	outside := loops(d.local, h.lookup.addrs)
+	switch {
+	case d.outcome == connected && outside:
+		x.find("nat.hairpin-used", h.host, h.lookup.String(), d.String())
+	case d.outcome == connected:
+	case outside:
+		x.find("dns.split-view", h.host, h.lookup.String(), "this machine is "+d.local.String())
+		x.find("nat.hairpin", h.host, append([]string{h.lookup.String()}, inWords(h.dials)...)...)
+	default:
+		x.find(d.code(), h.target, append([]string{h.lookup.String()}, inWords(h.dials)...)...)
+	}
+	return d.outcome == connected
+}
+
+// loops reports whether traffic to all of addrs has to leave the network that local is in for the Internet.
+func loops(local netip.Addr, addrs []netip.Addr) bool {
+	return local.IsValid() && isPrivate(local) && !slices.ContainsFunc(addrs, isPrivate)
+}
+
+// judgeTLS judges the handshake and the certificate that the next hop presented.
+func (g Gateway) judgeTLS(x *exam, h *hop, own bool) {
+	s := h.shaken
+	c := g.Config.SIP.Certificate
+	if h.why.code != "" {
+		x.find(h.why.code, h.target, h.why.evidence...)
+	}
+	if len(s.chain) > 0 {
+		p := papers{chain: s.chain, want: []string{h.host}, pin: h.pin, roots: c.Roots, known: parse(c.Pair.Certificate), now: time.Now()}
+		for _, f := range p.faults() {
+			if f.code == "tls.name-mismatch" && slices.ContainsFunc(h.answers, answer.internal) {
+				continue // the internal interface has a name of its own: it is said below what it is
+			}
+			x.find(f.code, h.host, append([]string{"presented by " + h.target}, f.evidence...)...)
+		}
+	}
+	rejection := s.err
+	for _, a := range h.answers {
+		if rejection == nil && a.err != nil && s.rejects(a.err) {
+			rejection = a.err // in TLS 1.3 the server's opinion comes after the handshake
+		}
+	}
+	if rejection != nil && s.rejects(rejection) && !own {
+		x.rejected(h.target, rejection, parse(c.Pair.Certificate), c.Roots)
+	}
+	if s.err == nil && !s.asked {
+		x.find("tls.no-client-certificate", h.target, h.target+" did not ask for a certificate: this is no mutual TLS")
+	}
+}
+
+// judgeAnswers judges what the next hop said to OPTIONS.
+//
+// The Edge tells a peer that it does not trust nothing but a bare 504, and why only to its own log. That is all that can be
+// seen from here, and it is no finding of its own where our certificate explains it.
+func (g Gateway) judgeAnswers(x *exam, h *hop, own bool) {
+	if own {
+		return
+	}
+	for _, a := range h.answers {
+		switch {
+		case a.internal():
+			x.find("edge.internal-interface", h.target, h.lookup.String(), a.String())
+		case a.refused():
+			x.find("edge.refused", a.from, "next hop "+h.target, a.String())
+		case a.unavailable() && !(a.err != nil && h.shaken.rejects(a.err) && gone(a.err)):
+			x.find("edge.unavailable", h.target, a.String())
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"fedlab/internal/network"
+)
+
+// lookup is the addresses of a name, or why there are none.
+type lookup struct {
+	done  chan struct{}
+	name  string
+	addrs []netip.Addr
+	err   error
+}
+
+// missing reports whether the answer was that there is no such name or that it has no address.
+func missing(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
+// String is the lookup in words.
+func (l *lookup) String() string {
+	if l.err != nil {
+		return fmt.Sprintf("address of %s: %v", l.name, l.err)
+	}
+	var words []string
+	for _, a := range l.addrs {
+		words = append(words, a.String())
+	}
+	return fmt.Sprintf("%s is %s", l.name, strings.Join(words, ", "))
+}
+
+// maxAddresses bounds how many addresses of one name are tried.
+const maxAddresses = 8
+
+// addresses looks a name up, once in an examination. An address is its own answer.
+func (x *exam) addresses(ctx context.Context, name string) *lookup {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	x.mu.Lock()
+	l, known := x.answers[name]
+	if !known {
+		l = &lookup{done: make(chan struct{}), name: name}
+		x.answers[name] = l
+	}
+	x.mu.Unlock()
+	if known {
+		<-l.done
+		return l
+	}
+	defer close(l.done)
+	if a, err := netip.ParseAddr(name); err == nil {
+		l.addrs = []netip.Addr{a}
+		return l
+	}
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	addrs, err := x.net.LookupNetIP(ctx, "ip", name)
+	for _, a := range addrs {
+		if a = a.Unmap(); !slices.Contains(l.addrs, a) {
+			l.addrs = append(l.addrs, a)
+		}
+	}
+	slices.SortFunc(l.addrs, netip.Addr.Compare)
+	l.addrs = l.addrs[:min(len(l.addrs), maxAddresses)]
+	if l.err = err; err == nil && len(l.addrs) == 0 {
+		l.err = &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return l
+}
+
+// alias is the name that a name is an alias of, empty if it is none or that cannot be known.
+func (x *exam) alias(ctx context.Context, name string) string {
+	namer, ok := x.net.(network.CanonicalNamer)
+	if !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	canonical, err := namer.LookupCNAME(ctx, name)
+	if err != nil || canonical == "" || sameName(canonical, name) {
+		return ""
+	}
+	return strings.TrimSuffix(canonical, ".")
+}
+
+// service is the answer to the question for a domain's XMPP servers.
+type service struct {
+	records []*net.SRV // by priority; equal ones by name, so that reports do not differ
+	err     error
+}
+
+// String is the answer in words.
+func (s service) String() string {
+	if s.err != nil {
+		return s.err.Error()
+	}
+	var words []string
+	for _, r := range s.records {
+		words = append(words, fmt.Sprintf("%d %d %d %s", r.Priority, r.Weight, r.Port, r.Target))
+	}
+	return strings.Join(words, ", ")
+}
+
+const xmppSRV = "_xmpp-server._tcp."
+
+func (x *exam) service(ctx context.Context, domain string) service {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	_, records, err := x.net.LookupSRV(ctx, "xmpp-server", "tcp", domain)
+	if err == nil && len(records) == 0 {
+		err = &net.DNSError{Err: "no such host", Name: xmppSRV + domain, IsNotFound: true}
+	}
+	slices.SortStableFunc(records, func(a, b *net.SRV) int {
+		if a.Priority != b.Priority {
+			return int(a.Priority) - int(b.Priority)
+		}
+		return strings.Compare(a.Target, b.Target)
+	})
+	return service{records: records, err: err}
+}
+
+// declined reports whether the domain says that it has no such service (RFC 2782: "A Target of '.'").
+func (s service) declined() bool {
+	return s.err == nil && len(s.records) == 1 && (s.records[0].Target == "." || s.records[0].Target == "")
+}
+
+// confusable are characters that look alike in many fonts (field notes, "What goes wrong in the field").
+var confusable = []string{"il1", "o0", "vy", "uv"}
+
+// pairs of letters that look like another letter or are easily confused.
+var confusablePairs = [][2]string{{"rn", "m"}, {"vv", "w"}, {"cl", "d"}}
+
+// maxLookalikes bounds how many names are tried in place of one that does not exist.
+const maxLookalikes = 24
+
+// lookalikes are the names that a person could take for name: one character exchanged for one that looks like it.
+func lookalikes(name string) []string {
+	var all []string
+	add := func(s string) {
+		if s != name && !slices.Contains(all, s) && len(all) < maxLookalikes {
+			all = append(all, s)
+		}
+	}
+	for i := range len(name) {
+		for _, set := range confusable {
+			if strings.IndexByte(set, name[i]) < 0 {
+				continue
+			}
+			for j := range len(set) {
+				add(name[:i] + set[j:j+1] + name[i+1:])
+			}
+		}
+		for _, p := range confusablePairs {
+			for _, d := range [][2]string{p, {p[1], p[0]}} {
+				if strings.HasPrefix(name[i:], d[0]) {
+					add(name[:i] + d[1] + name[i+len(d[0]):])
+				}
+			}
+		}
+	}
+	return all
+}
+
+// meant finds a name that exists and looks like one that does not. It is nil if there is none.
+func (x *exam) meant(ctx context.Context, name string) *lookup {
+	for _, l := range each(lookalikes(name), func(n string) *lookup { return x.addresses(ctx, n) }) {
+		if l.err == nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// nameless makes the finding for a name of ours that has no address: a resolver that fails, a name that looks like one that
+// exists, or else the code that the caller has for it.
+func (x *exam) nameless(ctx context.Context, l *lookup, code string, evidence ...string) {
+	evidence = append(evidence, l.String())
+	if !missing(l.err) {
+		x.find("dns.resolver-failing", l.name, evidence...)
+		return
+	}
+	if other := x.meant(ctx, l.name); other != nil {
+		x.find("dns.lookalike", l.name, append(evidence, "probably meant: "+other.name, other.String())...)
+		return
+	}
+	x.find(code, l.name, evidence...)
+}
+
+// isPrivate reports whether an address is one that the Internet does not route to: RFC 1918 and its like.
+func isPrivate(a netip.Addr) bool {
+	shared := netip.MustParsePrefix("100.64.0.0/10")
+	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || shared.Contains(a)
+}

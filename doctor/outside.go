@@ -1,0 +1,106 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"fedlab/internal/network"
+)
+
+// Outside is the vantage point of somebody on the Internet who wants to reach the organisation, as a Google Talk host does.
+type Outside struct {
+	Network   network.Network
+	Domain    string       // the SIP domain: contoso.com
+	Addresses []netip.Addr // the organisation's public addresses, as far as they are known; none: not checked
+}
+
+const xmppPort = 5269
+
+// Examine looks up the public records, tries the port and opens a stream. It takes at most a minute and a half.
+func (o Outside) Examine(ctx context.Context) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	x := newExam(FromOutside, o.Network)
+	s := x.service(ctx, o.Domain)
+	asked := "SRV " + xmppSRV + o.Domain + ": " + s.String()
+	switch {
+	case s.declined():
+		x.find("dns.srv-declined", o.Domain, asked)
+	case s.err != nil && missing(s.err):
+		x.find("dns.srv-missing", o.Domain, asked)
+	case s.err != nil:
+		x.find("dns.resolver-failing", xmppSRV+o.Domain, asked)
+	default:
+		each(s.records[:min(len(s.records), maxTargets)], func(r *net.SRV) bool {
+			o.follow(ctx, x, r, asked)
+			return true
+		})
+	}
+	return x.result()
+}
+
+// follow goes where one record points to.
+func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) {
+	name := strings.TrimSuffix(strings.ToLower(r.Target), ".")
+	domain := strings.ToLower(o.Domain)
+	if name != domain && !strings.HasSuffix(name, "."+domain) {
+		x.find("dns.srv-target-foreign", name, asked)
+	}
+	l := x.addresses(ctx, name)
+	if l.err != nil {
+		x.nameless(ctx, l, "dns.srv-target-unresolvable", asked)
+		return
+	}
+	if alias := x.alias(ctx, name); alias != "" {
+		x.find("dns.srv-cname", name, asked, name+" is an alias of "+alias)
+	}
+	if wrong := o.notOurs(l.addrs); len(wrong) > 0 {
+		x.find("dns.public-address", name, l.String(), fmt.Sprintf("the organisation's addresses are %v", o.Addresses))
+	}
+	dials := x.reach(ctx, l.addrs, r.Port)
+	d := best(dials)
+	if d.outcome != connected {
+		o.closed(ctx, x, r, l, dials, asked)
+		return
+	}
+	answer := x.open(ctx, d, "", o.Domain)
+	target := net.JoinHostPort(name, fmt.Sprint(r.Port))
+	switch {
+	case answer.foreign():
+		x.find("nat.forward", target, l.String(), answer.String())
+	case answer.err != nil:
+		x.find("xmpp.no-stream", target, l.String(), answer.String())
+	case answer.fault == "host-unknown":
+		x.find("gateway.domain-not-served", o.Domain, target+": "+answer.String())
+	}
+}
+
+// closed judges a target that takes no connection. With an unusual port in the record and an open usual one, the record is wrong.
+func (o Outside) closed(ctx context.Context, x *exam, r *net.SRV, l *lookup, dials []*dialed, asked string) {
+	evidence := append([]string{l.String()}, inWords(dials)...)
+	if r.Port != xmppPort {
+		if usual := best(x.reach(ctx, l.addrs, xmppPort)); usual.outcome == connected {
+			x.find("dns.srv-port", o.Domain, append([]string{asked, usual.String()}, evidence...)...)
+			return
+		}
+	}
+	x.find(best(dials).code(), net.JoinHostPort(l.name, fmt.Sprint(r.Port)), evidence...)
+}
+
+// notOurs are the addresses that the organisation is not known to have.
+func (o Outside) notOurs(addrs []netip.Addr) []netip.Addr {
+	if len(o.Addresses) == 0 {
+		return nil
+	}
+	var wrong []netip.Addr
+	for _, a := range addrs {
+		if !slices.Contains(o.Addresses, a) {
+			wrong = append(wrong, a)
+		}
+	}
+	return wrong
+}

@@ -1,0 +1,62 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Plan lists what Examine would do, without doing it: every question, connection and request that is known beforehand.
+func (g Gateway) Plan() []string {
+	var plan []string
+	plan = append(plan,
+		"read the configuration's own certificate: names against "+g.Config.Hostname+", dates, usage, chain, key",
+		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on ports %d and %d",
+			Watch, portOf(g.Config.SIP.Listen, sipPort), portOf(g.Config.XMPP.Listen, xmppPort)))
+	for _, h := range g.hops() {
+		plan = append(plan,
+			"look up the address of "+h.host,
+			"connect to "+h.target+" by TCP, up to three times, and once more for a TLS handshake with the gateway's certificate",
+			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Config.XMPP.Expanded())) {
+		plan = append(plan,
+			"look up "+xmppSRV+name+" SRV and the addresses of its targets",
+			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, and close it")
+	}
+	if g.Status != nil {
+		plan = append(plan, "ask the running gateway for its status, on its admin listener")
+	}
+	return append(plan, promise)
+}
+
+// Plan lists what Examine would do, without doing it.
+func (e Edge) Plan() []string {
+	plan := []string{
+		"read the Edge's own certificate: names against " + e.Name + ", dates, usage, chain, key",
+		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on port %d", Watch, sipPort),
+	}
+	for _, s := range e.nextHops() {
+		target := fmt.Sprintf("%s:%d", s.name, s.port)
+		plan = append(plan,
+			"look up the address of "+s.name,
+			"connect to "+target+" by TCP, up to three times, and once more for a TLS handshake with the Edge's certificate",
+			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each of %s, and close it", min(len(s.domains), maxQuestions), strings.Join(s.domains, ", ")))
+	}
+	if e.Log != nil {
+		plan = append(plan, fmt.Sprintf("read the Edge's own log, and what is written to it within %v", Watch))
+	}
+	return append(plan, promise)
+}
+
+// Plan lists what Examine would do, without doing it.
+func (o Outside) Plan() []string {
+	return []string{
+		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
+		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, and close it",
+		promise,
+	}
+}
+
+var promise = fmt.Sprintf("send no message to anybody; no single step takes longer than %v", Patience)
