@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fedlab/doctor"
+	"fedlab/gateway/config"
+	"fedlab/internal/network"
+)
+
+// doctorFlags are what a vantage point knows that the gateway's configuration does not say.
+type doctorFlags struct {
+	config, from, log           string
+	json, dryRun                bool
+	allow, addresses            []string
+	cert, key, authorities      string
+	federationName, domainNamed string
+}
+
+func doctorCommand() *cobra.Command {
+	var f doctorFlags
+	cmd := &cobra.Command{
+		Use:   "doctor -c FILE",
+		Short: "Say what is wrong with the gateway's surroundings, and what to do about it",
+		Long: `Say what is wrong, with the evidence and the remedy. No message is sent to anybody.
+
+It looks from one of three places, and is run on the machine that stands there:
+  gateway   the gateway's own machine (default)
+  edge      the Access Edge's machine: --allow, --cert, --key, --authorities and --log say what the Edge has configured
+  outside   any machine on the Internet: --address says the organisation's public addresses, as far as they are known
+
+Exit codes: 0 nothing found, 1 something found, 2 the input could not be used.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the gateway's configuration `FILE`")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag stands one line above
+	}
+	cmd.Flags().StringVar(&f.from, "from", string(doctor.FromGateway), "where this machine stands: gateway, edge or outside")
+	cmd.Flags().BoolVar(&f.json, "json", false, "write the report as one JSON object")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	cmd.Flags().StringVar(&f.domainNamed, "domain", "", "edge, outside: the SIP `DOMAIN`, if the configuration has more than one")
+	cmd.Flags().StringArrayVar(&f.addresses, "address", nil, "outside: a public `ADDRESS` of the organisation; may be repeated")
+	cmd.Flags().StringArrayVar(&f.allow, "allow", nil, "edge: an entry of the Allow list, `DOMAIN=NEXTHOP`; may be repeated. Default: every XMPP domain goes to the gateway's hostname")
+	cmd.Flags().StringVar(&f.federationName, "name", "", "edge: the Edge's federation `NAME`; default: the host of the domain's next_hop")
+	cmd.Flags().StringVar(&f.cert, "cert", "", "edge: the Edge's certificate, a PEM `FILE`")
+	cmd.Flags().StringVar(&f.key, "key", "", "edge: its private key, a PEM `FILE`")
+	cmd.Flags().StringVar(&f.authorities, "authorities", "", "edge: the authorities that the Edge trusts, a PEM `FILE`; default: the system's")
+	cmd.Flags().StringVar(&f.log, "log", "", "edge: a text `FILE` that the Edge logs to")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		v, err := f.vantage()
+		if err != nil {
+			return &exitError{exitInput, err}
+		}
+		if f.dryRun {
+			for _, step := range v.Plan() {
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), "-", step); err != nil {
+					return &exitError{exitFailed, err}
+				}
+			}
+			return nil
+		}
+		findings := v.Examine(cmd.Context())
+		report := doctor.NewReport([]doctor.Vantage{doctor.Vantage(f.from)}, findings)
+		write := report.Text
+		if f.json {
+			write = report.JSON
+		}
+		if err := write(cmd.OutOrStdout()); err != nil {
+			return &exitError{exitFailed, err}
+		}
+		if len(findings) > 0 {
+			return &exitError{code: exitFailed}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// vantage is one of the doctor's vantage points.
+type vantage interface {
+	Examine(context.Context) []doctor.Finding
+	Plan() []string
+}
+
+// vantage is where the flags say that this machine stands.
+func (f doctorFlags) vantage() (vantage, error) {
+	c, problem := config.Load(f.config)
+	// A certificate that cannot be used is what the doctor is for; anything else has to be mended first.
+	if problem != nil && (c == nil || !config.OnlyCertificates(problem)) {
+		return nil, problem
+	}
+	host := hostNetwork(c)
+	switch doctor.Vantage(f.from) {
+	case doctor.FromGateway:
+		g := doctor.Gateway{Config: c, Problem: problem, Network: host}
+		if c.Admin.Listen != "" {
+			g.Status = func(ctx context.Context) ([]byte, error) { return askAdmin(ctx, host, c.Admin.Listen, "/status") }
+		}
+		return g, nil
+	case doctor.FromOutside:
+		domain, err := f.domain(c)
+		if err != nil {
+			return nil, err
+		}
+		o := doctor.Outside{Network: host, Domain: domain}
+		for _, s := range f.addresses {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return nil, fmt.Errorf("--address %q: %w", s, err)
+			}
+			o.Addresses = append(o.Addresses, a)
+		}
+		return o, nil
+	case doctor.FromEdge:
+		e, err := f.edge(c)
+		if err != nil {
+			return nil, err
+		}
+		e.Network = host
+		return e, nil
+	}
+	return nil, fmt.Errorf("--from %q: it is one of gateway, edge, outside", f.from)
+}
+
+// domain is the SIP domain that is looked at.
+func (f doctorFlags) domain(c *config.Config) (string, error) {
+	all := slices.Sorted(maps.Keys(c.SIP.Domains))
+	switch {
+	case f.domainNamed != "":
+		if !slices.Contains(all, f.domainNamed) {
+			return "", fmt.Errorf("--domain %q is none of the configuration's SIP domains: %s", f.domainNamed, strings.Join(all, ", "))
+		}
+		return f.domainNamed, nil
+	case len(all) == 1:
+		return all[0], nil
+	}
+	return "", fmt.Errorf("--domain has to say which of these SIP domains: %s", strings.Join(all, ", "))
+}
+
+// edge is the vantage point of the Access Edge, from what the flags say and what follows from the gateway's configuration.
+func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
+	e := doctor.Edge{Name: f.federationName, Allow: make(map[string]string)}
+	if e.Name == "" {
+		domain, err := f.domain(c)
+		if err != nil {
+			return e, err
+		}
+		e.Name, _, _ = strings.Cut(c.SIP.Domains[domain].NextHop, ":")
+	}
+	for _, entry := range f.allow {
+		domain, hop, ok := strings.Cut(entry, "=")
+		if !ok || domain == "" || hop == "" {
+			return e, fmt.Errorf("--allow %q: it is DOMAIN=NEXTHOP", entry)
+		}
+		e.Allow[domain] = hop
+	}
+	if len(f.allow) == 0 {
+		for domain := range c.XMPP.Expanded() {
+			e.Allow[domain] = c.Hostname
+		}
+	}
+	if (f.cert == "") != (f.key == "") {
+		return e, errors.New("--cert and --key go together")
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return e, fmt.Errorf("the Edge's certificate: %w", err)
+		}
+		e.Certificate = pair
+	}
+	if f.authorities != "" {
+		pem, err := os.ReadFile(f.authorities)
+		if err != nil {
+			return e, err
+		}
+		e.Roots = x509.NewCertPool()
+		if !e.Roots.AppendCertsFromPEM(pem) {
+			return e, fmt.Errorf("--authorities %s: no certificate in it", f.authorities)
+		}
+	}
+	if f.log != "" {
+		if _, err := os.Stat(f.log); err != nil {
+			return e, err
+		}
+		e.Log = func() []string {
+			text, err := os.ReadFile(f.log)
+			if err != nil {
+				return nil
+			}
+			return strings.Split(strings.TrimRight(string(text), "\r\n"), "\n")
+		}
+	}
+	return e, nil
+}
+
+// maxStatus bounds what is read of the running gateway's status.
+const maxStatus = 4 << 20
+
+// askAdmin asks the running gateway for a page of the admin listener of this machine.
+func askAdmin(ctx context.Context, n network.Network, listen, page string) ([]byte, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, err
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		listen = net.JoinHostPort("localhost", port)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: n.DialContext, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+page, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", request.URL, response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxStatus))
+}

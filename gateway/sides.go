@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"errors"
+
+	"fedlab/gateway/config"
+	"fedlab/gateway/route"
+	"fedlab/gateway/sipedge"
+	"fedlab/gateway/xmpps2s"
+)
+
+// makeSides builds the two sides from the configuration and joins them.
+func (g *Gateway) makeSides(o Options) error {
+	c := g.config
+	// Without a certificate for XMPP the one of the SIP side serves both. XMPP peers see it only where the policy towards them lets
+	// streams be encrypted; theirs are verified against the system's authorities then, as the private authority of the SIP side
+	// vouches for Edges alone.
+	shown := &c.XMPP.Certificate
+	if !shown.Usable() {
+		shown = &config.Certificate{Pair: c.SIP.Certificate.Pair}
+	}
+	xmpp, err := xmpps2s.New(xmpps2s.Config{
+		Network:        g.network,
+		Listen:         c.XMPP.Listen,
+		Domains:        c.XMPP.Expanded(),
+		Local:          g.table.Domains(route.SIP),
+		Secret:         c.XMPP.DialbackSecret,
+		Certificate:    &shown.Pair,
+		Roots:          shown.Roots,
+		ConnectTimeout: c.XMPP.ConnectTimeout,
+		StreamTimeout:  c.XMPP.StreamTimeout,
+		Limits:         c.Limits,
+		Presence:       g.shownByXMPP,
+		Seed:           o.Seed,
+		Log:            g.log.With("side", "xmpp"),
+	}, g.fromXMPP)
+	if err != nil {
+		return err
+	}
+	edge := sipedge.Config{
+		Network:     g.network,
+		Hostname:    c.Hostname,
+		Listen:      c.SIP.Listen,
+		Certificate: c.SIP.Certificate.Pair,
+		Roots:       c.SIP.Certificate.Roots,
+		Domains:     c.SIP.Domains,
+		Foreign: func(domain string) bool {
+			side, ok := g.table.Side(domain)
+			return ok && side == route.XMPP
+		},
+		Presence:     g.shownBySIP,
+		MessageBytes: c.Limits.MessageBytes,
+		Queue:        c.Limits.Queue,
+		SessionIdle:  c.Limits.SessionIdle,
+		Outcome:      c.Limits.Outcome,
+		Log:          g.log.With("side", "sip"),
+	}
+	if c.Store.Path != "" {
+		g.keeper = &keeper{}
+		edge.Store = g.keeper
+	}
+	sip, err := sipedge.New(edge, g.fromSIP)
+	if err != nil {
+		return err
+	}
+	g.join(xmppSide{xmpp}, sipSide{sip})
+	g.shownByXMPP.to, g.shownBySIP.to = sip.Signal, toXMPP(xmpp)
+	return nil
+}
+
+// xmppSide is the XMPP side as the gateway sees it.
+type xmppSide struct{ *xmpps2s.Server }
+
+// unsent counts the stanzas that wait for a stream, answers to senders among them.
+func (s xmppSide) unsent() int {
+	n := 0
+	for _, l := range s.Status().Links {
+		n += l.Queued
+	}
+	return n
+}
+
+func (s xmppSide) report(to *Status) {
+	st := s.Status()
+	to.XMPP.Incoming = st.Incoming
+	for _, l := range st.Links {
+		line := StreamStatus{From: l.From, To: l.To, Up: l.Up, Since: l.Since, Queued: l.Queued}
+		for _, a := range l.Attempts {
+			line.Attempts = append(line.Attempts, AttemptStatus{At: a.At, Target: a.Target, Address: a.Address, Error: a.Err, Policy: a.Policy})
+		}
+		to.XMPP.Streams = append(to.XMPP.Streams, line)
+	}
+	for _, r := range st.Refusals {
+		to.XMPP.Refusals = append(to.XMPP.Refusals, ClaimStatus(r))
+	}
+}
+
+// sipSide is the SIP side as the gateway sees it.
+type sipSide struct{ *sipedge.Edge }
+
+// unsent is 0: the SIP side itself waits for its open transactions when it stops.
+func (sipSide) unsent() int { return 0 }
+
+func (s sipSide) report(to *Status) {
+	st := s.Status()
+	to.SIP.Sessions = st.Sessions
+	for _, l := range st.Links {
+		line := LinkStatus{NextHop: l.NextHop, Domains: l.Domains, Dialled: l.Dialled, Accepted: l.Accepted, Attempts: l.Attempts, TLS: l.Version}
+		if l.Remote != nil {
+			line.Remote = l.Remote.String()
+		}
+		if l.LastErr != nil {
+			line.LastError = l.LastErr.Error()
+		}
+		to.SIP.Links = append(to.SIP.Links, line)
+	}
+	if r := st.LastRefusal; r != nil {
+		to.SIP.LastRefusal = &RefusalStatus{At: r.At, From: r.From, Error: r.Err.Error(), NoCertificate: errors.Is(r.Err, sipedge.ErrNoCertificate), LetIn: r.LetIn}
+	}
+}
