@@ -1,0 +1,237 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fedlab/internal/strictyaml"
+)
+
+// scenarioChecker finds steps and expectations that can never be meant.
+type scenarioChecker struct {
+	*strictyaml.List
+	root  *strictyaml.Node
+	known known
+	codes []string
+}
+
+func (c *scenarioChecker) findings(findings []Expected, at *strictyaml.Node) {
+	seen := map[string]bool{}
+	for i, f := range findings {
+		here := at.At(strconv.Itoa(i))
+		if f.Code != "" && c.codes != nil && !slices.Contains(c.codes, f.Code) {
+			c.Unknown(here.At("code"), "finding", f.Code, c.codes)
+		}
+		if seen[f.Code+" "+f.From] {
+			c.At(here, "finding %q stands here a second time", f.Code)
+		}
+		seen[f.Code+" "+f.From] = true
+	}
+}
+
+func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
+	if at.Kind != strictyaml.Mapping {
+		return
+	}
+	if len(at.Entries) != 1 {
+		c.At(at, "a step is one thing to do or to see, and this has %d; begin each with a dash of its own", len(at.Entries))
+		return
+	}
+	verb := at.Entries[0].Value
+	switch {
+	case s.Send != nil:
+		c.send(s.Send, verb)
+	case s.Expect != nil:
+		c.expect(s.Expect, verb)
+	case s.Typing != nil:
+		c.pair(s.Typing.From, s.Typing.To, verb)
+	case s.Close != nil:
+		c.pair(s.Close.From, s.Close.To, verb)
+		if c.speaksXMPP(s.Close.From) {
+			c.At(verb.At("from"), "%s has no session that could be closed; only users of the pool have", s.Close.From)
+		}
+	case s.Presence != nil:
+		c.user(s.Presence.User, verb.At("user"))
+		if h := c.serving(s.Presence.User); s.Presence.Client != "" && h.Edge != nil {
+			c.At(verb.KeyAt("client"), "only Gmail's users have several clients here, and %s is not one", s.Presence.User)
+		}
+	case s.Subscribe != nil:
+		c.pair(s.Subscribe.From, s.Subscribe.To, verb)
+	case s.Approve != nil:
+		c.pair(s.Approve.From, s.Approve.To, verb)
+	case s.Deny != nil:
+		c.pair(s.Deny.From, s.Deny.To, verb)
+	case s.Unsubscribe != nil:
+		c.pair(s.Unsubscribe.From, s.Unsubscribe.To, verb)
+	case s.Wait != nil:
+		c.positive(s.Wait.Duration, "wait", verb)
+	case s.Cut != nil:
+		c.segment(s.Cut.Segment, verb.At("segment"))
+	case s.Restore != nil:
+		c.segment(s.Restore.Segment, verb.At("segment"))
+	case s.Restart != nil:
+		c.running(s.Restart.Host, verb.At("host"))
+		c.positive(s.Restart.After, "after", verb.At("after"))
+	case s.Stop != nil:
+		c.running(s.Stop.Host, verb.At("host"))
+	case s.Start != nil:
+		c.running(s.Start.Host, verb.At("host"))
+	case s.Stranger != nil:
+		c.stranger(s.Stranger, verb)
+	case s.Nslookup != nil:
+		c.host(s.Nslookup.On, verb.At("on"))
+		if (s.Nslookup.Fails == "") == (len(s.Nslookup.Answer) == 0) {
+			c.At(verb, "nslookup needs either answer: or fails:")
+		}
+	case s.Telnet != nil:
+		c.host(s.Telnet.From, verb.At("from"))
+		if s.Telnet.To != "" {
+			hostPort(c.List, "to", s.Telnet.To, "5269", verb.At("to"))
+		}
+		c.positive(s.Telnet.Within, "within", verb.At("within"))
+	case s.Netstat != nil:
+		c.host(s.Netstat.On, verb.At("on"))
+		if len(s.Netstat.Shows) == 0 && len(s.Netstat.None) == 0 {
+			c.At(verb, "netstat needs shows: or none: with the states of sockets")
+		}
+	case s.Doctor != nil:
+		c.findings(s.Doctor.Findings, verb.At("findings"))
+	}
+}
+
+func (c *scenarioChecker) stranger(s *Stranger, at *strictyaml.Node) {
+	c.host(s.From, at.At("from"))
+	if s.To != "" {
+		hostPort(c.List, "to", s.To, "5269", at.At("to"))
+	}
+	c.address(s.As, at.At("as"))
+	c.address(s.Victim, at.At("victim"))
+	c.positive(s.Within, "within", at.At("within"))
+	if s.Count > 0 && !strings.HasPrefix(s.Try, "flood-") {
+		c.At(at.KeyAt("count"), "count is for floods, and %s is none", s.Try)
+	}
+	ends := append([]string{"closed", "open"}, streamConditions...)
+	if s.Ends != "" && !slices.Contains(ends, s.Ends) {
+		c.Unknown(at.At("ends"), "end of an attempt", s.Ends, ends)
+	}
+}
+
+// streamConditions are the conditions of stream errors (RFC 6120 §4.9.3).
+var streamConditions = strings.Fields(`bad-format bad-namespace-prefix conflict connection-timeout host-gone host-unknown improper-addressing
+	internal-server-error invalid-from invalid-namespace invalid-xml not-authorized not-well-formed policy-violation
+	remote-connection-failed reset resource-constraint restricted-xml see-other-host system-shutdown undefined-condition
+	unsupported-encoding unsupported-feature unsupported-stanza-type unsupported-version`)
+
+// positive checks a duration that was given.
+func (c *scenarioChecker) positive(d Duration, what string, at *strictyaml.Node) {
+	if d < 0 || d == 0 && at.Kind == strictyaml.Scalar && strings.HasPrefix(at.Text, "0") {
+		c.At(at, "%s has to be more than nothing, not %s", what, d)
+	}
+}
+
+func (c *scenarioChecker) host(name string, at *strictyaml.Node) {
+	if _, ok := c.known.topology.Hosts[name]; name != "" && !ok {
+		c.Unknown(at, "host", name, sortedKeys(c.known.topology.Hosts))
+	}
+}
+
+// running checks a host on which something runs.
+func (c *scenarioChecker) running(name string, at *strictyaml.Node) {
+	c.host(name, at)
+	if h, ok := c.known.topology.Hosts[name]; ok && h.Gateway == nil && h.GoogleTalk == nil && h.Partner == nil && h.Edge == nil && h.DNS == nil {
+		c.At(at, "nothing runs on host %s that could be stopped or started", name)
+	}
+}
+
+// user checks one who does or sees something: a person with a client.
+func (c *scenarioChecker) user(address string, at *strictyaml.Node) {
+	if _, ok := c.known.users[address]; address != "" && !ok {
+		c.Unknown(at, "user", address, sortedKeys(c.known.users))
+	}
+}
+
+// address checks somebody who may exist or not.
+func (c *scenarioChecker) address(address string, at *strictyaml.Node) {
+	if address != "" && !isAddress(address) {
+		m := c.At(at, "%q is not the address of a user, such as bob@gmail.com", address)
+		if lower := strings.ToLower(address); isAddress(lower) {
+			m.Suggestion = lower
+		}
+	}
+}
+
+// pair checks two people of whom the first does something.
+func (c *scenarioChecker) pair(from, to string, at *strictyaml.Node) {
+	c.user(from, at.At("from"))
+	c.address(to, at.At("to"))
+}
+
+// serving is the host that serves a user.
+func (c *scenarioChecker) serving(user string) Host {
+	return c.known.topology.Hosts[c.known.users[user]]
+}
+
+// speaksXMPP reports whether a user has an XMPP client.
+func (c *scenarioChecker) speaksXMPP(user string) bool {
+	h := c.serving(user)
+	return h.GoogleTalk != nil || h.Partner != nil
+}
+
+func (c *scenarioChecker) segment(name string, at *strictyaml.Node) {
+	if _, ok := c.known.topology.Segments[name]; name != "" && !ok {
+		c.Unknown(at, "segment", name, sortedKeys(c.known.topology.Segments))
+	}
+}
+
+func (c *scenarioChecker) send(s *Send, at *strictyaml.Node) {
+	c.pair(s.From, s.To, at)
+	if s.Receipt && c.serving(s.From).Edge != nil {
+		c.At(at.KeyAt("receipt"), "%s has a SIP client, which cannot ask for a receipt", s.From)
+	}
+	if s.Via == "" {
+		return
+	}
+	if !slices.Contains(c.known.farm, s.Via) {
+		c.Unknown(at.At("via"), "host of the farm", s.Via, c.known.farm)
+	}
+	if c.serving(s.From).Edge != nil {
+		c.At(at.At("via"), "via names a host of the Google Talk farm, and %s is not a user of it", s.From)
+	}
+}
+
+func (c *scenarioChecker) expect(x *Expect, at *strictyaml.Node) {
+	c.user(x.At, at.At("at"))
+	c.address(x.From, at.At("from"))
+	c.positive(x.Within, "within", at.At("within"))
+	kinds := 0
+	for _, given := range []bool{x.Error != nil, x.Typing != "", x.Presence != nil, x.Subscription != "", x.Receipt} {
+		if given {
+			kinds++
+		}
+	}
+	switch {
+	case kinds > 1:
+		c.At(at, "expect is about one thing that %s is shown, and this names %d; write an expect for each", x.At, kinds)
+	case kinds == 0 && x.Body == "":
+		c.At(at, "expect needs what %s is shown: body, error, typing, presence, subscription or receipt", x.At)
+	case x.Body != "" && (x.Typing != "" || x.Presence != nil || x.Subscription != ""):
+		c.At(at.KeyAt("body"), "only a message, an error or a receipt has a body")
+	}
+	if x.Count > 0 && x.Body == "" {
+		c.At(at.KeyAt("count"), "count needs a body, which the numbers are put behind")
+	}
+	if x.Error != nil && x.Error.Code != 0 && c.speaksXMPP(x.At) {
+		c.At(at.At("error", "code"), "%s has an XMPP client, which shows a condition: and no code", x.At).Suggestion = conditionFor(x.Error.Code)
+	}
+}
+
+// conditionFor is a condition that a SIP status may become (RFC 7247 §7).
+func conditionFor(code int) string {
+	condition := map[int]string{403: "forbidden", 404: "item-not-found", 408: "remote-server-timeout", 480: "recipient-unavailable", 503: "service-unavailable", 504: "remote-server-timeout"}[code]
+	if condition == "" {
+		return ""
+	}
+	return fmt.Sprintf("condition: %s", condition)
+}

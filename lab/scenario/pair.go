@@ -1,0 +1,80 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"fedlab/internal/strictyaml"
+)
+
+// Pair is two scenarios in one deployment. It has both patches and neither's expectations; of the steps it has the messages that
+// the users of both send.
+type Pair struct {
+	A, B *Scenario
+
+	Both     *Scenario // nil: the two cannot be had together
+	Conflict string    // the place that both patches change, each to something else; empty if Both is there
+}
+
+// Pairs makes every pair of the scenarios that stand on one topology, in the order in which they come. A deployment that is wrong in
+// itself is an error as for [Library.Load].
+func (l Library) Pairs(all []*Scenario) ([]Pair, error) {
+	r := reader{library: l, topologies: map[string]*strictyaml.Node{}}
+	var pairs []Pair
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			if a.Topology == b.Topology {
+				pairs = append(pairs, r.pair(a, b))
+			}
+		}
+	}
+	return pairs, r.list.Err()
+}
+
+func (r *reader) pair(a, b *Scenario) Pair {
+	p := Pair{A: a, B: b}
+	patch, conflict := strictyaml.Union(a.Patch, b.Patch)
+	if conflict != nil {
+		p.Conflict = strings.Join(conflict, ".")
+		return p
+	}
+	p.Both = &Scenario{
+		Name: a.Name + " + " + b.Name, File: a.File, Title: fmt.Sprintf("%s; %s", a.Title, b.Title), Topology: a.Topology, Patch: patch,
+		Steps: append(a.Sends(), b.Sends()...),
+	}
+	tree := r.topology(a.Topology, patch)
+	if tree == nil {
+		return p
+	}
+	p.Both.Deployed, _ = r.check(strictyaml.Merge(tree, patch, &r.list))
+	return p
+}
+
+// Sends are the steps in which users send messages.
+func (s *Scenario) Sends() []Step {
+	var sends []Step
+	for _, step := range s.Steps {
+		if step.Send != nil {
+			sends = append(sends, step)
+		}
+	}
+	return sends
+}
+
+// Faults are the scenarios that plant a single fault: they have a patch and findings, and nothing changes on the way. Of those that plant the very same it
+// is the first; also names the others.
+func Faults(all []*Scenario) (faults []*Scenario, also [][]string) {
+	for _, s := range all {
+		if s.Patch == nil || len(s.Findings) == 0 || slices.ContainsFunc(s.Steps, func(s Step) bool { return s.Change != nil || s.Cut != nil || s.Stop != nil }) {
+			continue
+		}
+		i := slices.IndexFunc(faults, func(f *Scenario) bool { return f.Topology == s.Topology && strictyaml.Equal(f.Patch, s.Patch) })
+		if i >= 0 {
+			also[i] = append(also[i], s.Name)
+			continue
+		}
+		faults, also = append(faults, s), append(also, nil)
+	}
+	return faults, also
+}

@@ -1,0 +1,119 @@
+package scenario
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fedlab/internal/strictyaml"
+)
+
+// The types below read themselves: they have a short form beside the long one, or keep the order of the file.
+
+// UnmarshalNode reads one number or a list of numbers.
+func (s *Steps) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	items := []*strictyaml.Node{n}
+	if n.Kind == strictyaml.Sequence {
+		items = n.Items
+	}
+	for _, item := range items {
+		var step int
+		d.Decode(item, &step)
+		*s = append(*s, step)
+	}
+}
+
+// UnmarshalNode reads a code alone, or {code: …, from: …}.
+func (e *Expected) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	type long Expected
+	if n.Kind == strictyaml.Scalar {
+		e.Pos, e.Code = n.Pos(), n.Text
+		return
+	}
+	d.Decode(n, (*long)(e))
+}
+
+// UnmarshalNode reads a duration.
+func (w *Wait) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	w.Duration.UnmarshalNode(d, n)
+}
+
+// UnmarshalNode keeps the patch.
+func (c *Change) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	c.Pos = n.Pos()
+	if d.Expect(n, strictyaml.Mapping) {
+		c.Patch = n
+	}
+}
+
+// UnmarshalNode says what an error is written as to who gives its code or condition alone.
+func (x *ExpectError) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	type long ExpectError
+	if n.Kind != strictyaml.Scalar {
+		d.Decode(n, (*long)(x))
+		return
+	}
+	m := d.At(n, "error has to be {code: …} for a SIP client, {condition: …} for an XMPP client, or {} for any error")
+	if _, err := strconv.Atoi(n.Text); err == nil {
+		m.Suggestion = fmt.Sprintf("{code: %s}", n.Text)
+	} else {
+		m.Suggestion = fmt.Sprintf("{condition: %s}", n.Text)
+	}
+}
+
+// UnmarshalNode reads a state alone, or {state: …, status: …}.
+func (p *ExpectPresence) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	type long ExpectPresence
+	if n.Kind == strictyaml.Scalar {
+		n = strictyaml.One("state", n)
+	}
+	d.Decode(n, (*long)(p))
+}
+
+// UnmarshalNode reads a duration as Go writes it.
+func (x *Duration) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	if duration, ok := d.Duration(n); ok {
+		*x = Duration(duration)
+	}
+}
+
+// String is the duration as files have it.
+func (x Duration) String() string { return time.Duration(x).String() }
+
+// UnmarshalNode reads one text or a list of texts.
+func (v *Values) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	if n.Kind == strictyaml.Scalar {
+		*v = Values{n.Text}
+		return
+	}
+	d.Decode(n, (*[]string)(v))
+}
+
+// UnmarshalNode reads a mapping and remembers its order.
+func (o *Ordered[T]) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
+	if n.Kind == strictyaml.Null {
+		return
+	}
+	d.Decode(n, &o.Values)
+	if n.Kind == strictyaml.Mapping {
+		o.Keys = n.Keys()
+	}
+}
+
+// headComment is the comment that a file begins with, as paragraphs without the comment signs.
+func headComment(data []byte) string {
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		comment, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+		if !ok {
+			break
+		}
+		lines = append(lines, strings.TrimPrefix(comment, " "))
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
