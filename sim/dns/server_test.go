@@ -66,7 +66,7 @@ func bigText() []string {
 
 func start(t *testing.T, c dns.Config) *dns.Server {
 	t.Helper()
-	c.Network, c.Listen = new(loopback), "127.0.0.1:0"
+	c.Network, c.Listen = new(loopback), "127.76.1.53:0"
 	s, err := dns.Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestForward(t *testing.T) {
 }
 
 func TestZoneMistakes(t *testing.T) {
-	_, err := dns.Start(t.Context(), dns.Config{Network: new(loopback), Listen: "127.0.0.1:0", Zones: map[string]map[string][]string{
+	_, err := dns.Start(t.Context(), dns.Config{Network: new(loopback), Listen: "127.76.1.53:0", Zones: map[string]map[string][]string{
 		"contoso.com": {"xmpp": {"1.2.3.4"}, "bad A": {"1.2.3.400"}, "www.example.org. A": {"1.2.3.4"}, "x SRVV": {"0 0 5269 a."}},
 	}})
 	if err == nil {
@@ -312,7 +312,7 @@ func FuzzZones(f *testing.F) {
 	f.Add("contoso.com", "$GENERATE 1-3 A", "192.0.2.$")
 	f.Add("contoso.com", "a TXT", "( \"b\"\n c )")
 	f.Add("contoso.com", "a A", "192.0.2.1\nb A 192.0.2.2")
-	s, err := dns.Start(f.Context(), dns.Config{Network: new(loopback), Listen: "127.0.0.1:0"})
+	s, err := dns.Start(f.Context(), dns.Config{Network: new(loopback), Listen: "127.76.1.53:0"})
 	if err != nil {
 		f.Fatal(err)
 	}
