@@ -14,6 +14,7 @@ import (
 	mstream "mellium.im/xmpp/stream"
 
 	"fedlab/gateway/im"
+	"fedlab/gateway/reach"
 )
 
 // verdict is an answer of the peer's domain, and not of one of its hosts: no other host is asked.
@@ -101,7 +102,7 @@ var errNoStream = errors.New("no stream")
 
 // target tries the addresses of one target. The error is a verdict, a redirect, or errNoStream.
 func (h *hunt) target(ctx context.Context, t target) (*stream, error) {
-	addresses, err := h.s.addresses(ctx, t)
+	addresses, err := reach.Addresses(ctx, h.s.cfg.Network, t.host, t.port)
 	if err != nil {
 		var dnsErr *net.DNSError
 		if !errors.As(err, &dnsErr) || !dnsErr.IsNotFound {
@@ -118,11 +119,11 @@ func (h *hunt) target(ctx context.Context, t target) (*stream, error) {
 			h.fail(t, addresses[0].String(), errors.New("no time left to try it"))
 			return nil, errNoStream
 		}
-		conn, at, failed := h.s.race(ctx, addresses)
+		conn, at, failed := reach.Race(ctx, h.s.cfg.Network, addresses, h.s.cfg.ConnectTimeout)
 		for _, f := range failed {
-			h.tried[f.address] = true
-			h.refused = h.refused && isRefused(f.err)
-			h.fail(t, f.address.String(), f.err)
+			h.tried[f.Address] = true
+			h.refused = h.refused && isRefused(f.Err)
+			h.fail(t, f.Address.String(), f.Err)
 		}
 		if conn != nil {
 			h.tried[at], h.refused = true, false

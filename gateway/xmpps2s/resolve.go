@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"fedlab/gateway/im"
+	"fedlab/gateway/reach"
 	"fedlab/gateway/translate"
 )
 
@@ -47,7 +47,7 @@ func (s *Server) resolve(ctx context.Context, domain string) ([]target, *im.Fail
 	s.randMu.Lock()
 	defer s.randMu.Unlock()
 	var targets []target
-	for _, r := range orderSRV(slices.Concat(records, secure), s.rand) {
+	for _, r := range reach.Order(slices.Concat(records, secure), s.rand) {
 		// A target of "." means that the service is decidedly not offered: no fallback (RFC 2782).
 		if host := strings.TrimSuffix(r.Target, "."); host != "" {
 			targets = append(targets, target{strings.ToLower(host), r.Port, slices.Contains(secure, r)})
@@ -94,38 +94,4 @@ func (s *Server) resolveRedirect(ctx context.Context, r *redirect) ([]target, *i
 		return nil, &im.Failure{Condition: im.RemoteServerTimeout, Text: fmt.Sprintf("the peer sends us to %q, which is no place: %v", r.place, err)}
 	}
 	return s.resolve(ctx, domain)
-}
-
-// orderSRV puts records into the order of RFC 2782: by priority, and among equals by a draw in which the weight is the
-// chance. Where all weights are 0 the RFC leaves the order to the DNS answer, so that every client would go to the same
-// one of a farm's hosts; those are shuffled.
-func orderSRV(records []*net.SRV, random *rand.Rand) []*net.SRV {
-	rest := slices.Clone(records)
-	random.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-	slices.SortStableFunc(rest, func(a, b *net.SRV) int {
-		if a.Priority != b.Priority {
-			return int(a.Priority) - int(b.Priority)
-		}
-		return min(int(a.Weight), 1) - min(int(b.Weight), 1) // weight 0 stands first in its group (RFC 2782)
-	})
-	var ordered []*net.SRV
-	for len(rest) > 0 {
-		group := slices.IndexFunc(rest, func(r *net.SRV) bool { return r.Priority != rest[0].Priority })
-		if group < 0 {
-			group = len(rest)
-		}
-		total := 0
-		for _, r := range rest[:group] {
-			total += int(r.Weight)
-		}
-		draw, sum := random.IntN(total+1), 0
-		for i, r := range rest[:group] {
-			if sum += int(r.Weight); sum >= draw {
-				ordered = append(ordered, r)
-				rest = slices.Delete(rest, i, i+1)
-				break
-			}
-		}
-	}
-	return ordered
 }
