@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"fedlab/gateway/config"
+	"fedlab/gateway/im"
 	"fedlab/gateway/route"
 	"fedlab/gateway/sipedge"
 	"fedlab/gateway/xmpps2s"
@@ -64,7 +65,8 @@ func (g *Gateway) makeSides(o Options) error {
 		return err
 	}
 	g.join(xmppSide{xmpp}, sipSide{sip})
-	g.shownByXMPP.to, g.shownBySIP.to = sip.Signal, toXMPP(xmpp)
+	g.shownByXMPP.to, g.shownByXMPP.again = func(s im.Signal, _ im.Outcome) { sip.Signal(s) }, sip.TellAgain
+	g.shownBySIP.to = toXMPP(xmpp)
 	return nil
 }
 

@@ -13,17 +13,20 @@ type signals struct {
 	came  route.Side
 	table *route.Table
 	count *counters
-	to    func(im.Signal) // set before any signal comes
+	// Set before any signal comes.
+	to    func(im.Signal, im.Outcome)
+	again func(local, remote string) // what went to a domain and was lost can be told again
 }
 
-// Signal implements im.SignalSink.
-func (s *signals) Signal(g im.Signal) {
+// Signal implements im.SignalSink. What the route table refuses has the outcome of what was taken: it is for nobody.
+func (s *signals) Signal(g im.Signal, outcome im.Outcome) {
 	if d := s.table.Decide(s.came, g.From, g.To); d.Reason != route.Served {
 		s.count.refused(s.came, d.Reason)
+		outcome(nil)
 		return
 	}
 	s.count.signalled(s.came, g.Kind)
-	s.to(g)
+	s.to(g, outcome)
 }
 
 // HandlePresence implements xmpps2s.PresenceHandler.
@@ -35,12 +38,15 @@ func (s *signals) HandlePresence(p xmpps2s.Presence) {
 	case im.SignalUnavailable: // a show or priority has no meaning here: RFC 6121 §4.5.4
 		g.Device = im.Device{Status: p.Status, Lang: p.Lang}
 	}
-	s.Signal(g)
+	s.Signal(g, func(*im.Failure) {}) // XMPP's servers hear nothing of presence that is lost
 }
 
+// TellAgain implements xmpps2s.PresenceHandler.
+func (s *signals) TellAgain(local, remote string) { s.again(local, remote) }
+
 // toXMPP gives a signal to the XMPP side.
-func toXMPP(server *xmpps2s.Server) func(im.Signal) {
-	return func(g im.Signal) {
+func toXMPP(server *xmpps2s.Server) func(im.Signal, im.Outcome) {
+	return func(g im.Signal, outcome im.Outcome) {
 		p := xmpps2s.Presence{From: g.From, To: g.To, Type: string(g.Kind), Failure: g.Failure}
 		switch g.Kind {
 		case im.SignalAvailable:
@@ -48,6 +54,6 @@ func toXMPP(server *xmpps2s.Server) func(im.Signal) {
 		case im.SignalUnavailable:
 			p.Status, p.Lang = g.Device.Status, g.Device.Lang
 		}
-		server.SendPresence(p)
+		server.SendPresence(p, outcome)
 	}
 }

@@ -12,8 +12,8 @@ import (
 func TestSignalsCross(t *testing.T) {
 	g, _, _ := assembled(t, testConfig())
 	var toSIP, toXMPP []im.Signal
-	g.shownByXMPP.to = func(s im.Signal) { toSIP = append(toSIP, s) }
-	g.shownBySIP.to = func(s im.Signal) { toXMPP = append(toXMPP, s) }
+	g.shownByXMPP.to = func(s im.Signal, _ im.Outcome) { toSIP = append(toSIP, s) }
+	g.shownBySIP.to = func(s im.Signal, outcome im.Outcome) { toXMPP = append(toXMPP, s); outcome(nil) }
 	for _, p := range []xmpps2s.Presence{
 		{From: bob, To: alice, Type: "subscribe"},
 		{From: bob, To: alice, Show: "away", Priority: 5, Status: "at lunch", Lang: "en"},
@@ -32,9 +32,15 @@ func TestSignalsCross(t *testing.T) {
 	}; !reflect.DeepEqual(toSIP, want) {
 		t.Errorf("to SIP: %+v", toSIP)
 	}
-	g.shownBySIP.Signal(im.Signal{From: alice, To: bob, Kind: im.SignalSubscribed})
-	g.shownBySIP.Signal(im.Signal{From: alice, To: alice, Kind: im.SignalSubscribed})
-	if len(toXMPP) != 1 {
-		t.Errorf("to XMPP: %+v", toXMPP)
+	outcomes := 0
+	for _, to := range []im.Address{bob, alice} {
+		g.shownBySIP.Signal(im.Signal{From: alice, To: to, Kind: im.SignalSubscribed}, func(f *im.Failure) {
+			if outcomes++; f != nil {
+				t.Errorf("to %v: %v", to, f)
+			}
+		})
+	}
+	if len(toXMPP) != 1 || outcomes != 2 {
+		t.Errorf("to XMPP: %+v, %d outcomes", toXMPP, outcomes)
 	}
 }

@@ -59,6 +59,8 @@ type heard chan xmpps2s.Presence
 
 func (h heard) HandlePresence(p xmpps2s.Presence) { h <- p }
 
+func (heard) TellAgain(string, string) {}
+
 // lastPort is the last that freePort gave.
 var lastPort = 20000
 
@@ -268,9 +270,9 @@ func (s *site) exercise(t *testing.T) {
 	if p := hear(); p.Type != "subscribe" || p.From != bob {
 		t.Errorf("got %+v", p)
 	}
-	s.gateway.SendPresence(xmpps2s.Presence{From: anna, To: bob, Type: "subscribed"})
+	s.gateway.SendPresence(xmpps2s.Presence{From: anna, To: bob, Type: "subscribed"}, nil)
 	user.until("subscribed")
-	s.gateway.SendPresence(xmpps2s.Presence{From: anna, To: bob, Type: "subscribe"})
+	s.gateway.SendPresence(xmpps2s.Presence{From: anna, To: bob, Type: "subscribe"}, nil)
 	user.until("subscribe")
 	user.send("<presence to='anna@contoso.example' type='subscribed'/>")
 	for p := hear(); p.Type != ""; p = hear() { // the server sends subscribed, then what Bob's presence is
@@ -278,7 +280,7 @@ func (s *site) exercise(t *testing.T) {
 			t.Errorf("got %+v", p)
 		}
 	}
-	s.gateway.SendPresence(xmpps2s.Presence{From: im.Address{Local: "anna", Domain: "contoso.example", Resource: "ocs"}, To: bob, Show: "dnd", Status: "In a meeting"})
+	s.gateway.SendPresence(xmpps2s.Presence{From: im.Address{Local: "anna", Domain: "contoso.example", Resource: "ocs"}, To: bob, Show: "dnd", Status: "In a meeting"}, nil)
 	user.until("In a meeting")
 	// Twenty messages each way, in order.
 	for i := range 20 {

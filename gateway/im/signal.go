@@ -24,7 +24,8 @@ const (
 	SignalError        SignalKind = "error"
 )
 
-// SignalSink takes presence signals. Signal does not block; signals between the same two bare addresses stay in order.
+// SignalSink takes presence signals. Signal does not block; signals between the same two bare addresses stay in order. The outcome
+// is nil when the next server has taken the signal, else why it is lost; nobody tells a person's presence again but he who told it.
 type SignalSink interface {
-	Signal(Signal)
+	Signal(Signal, Outcome)
 }

@@ -18,6 +18,7 @@ type Feed struct {
 	known   bool        // he has shown something
 	sent    time.Time   // the last notification
 	dirty   bool        // something has changed since
+	untold  bool        // something that the XMPP user was told is lost, or may be
 }
 
 type viewer struct {
@@ -26,7 +27,8 @@ type viewer struct {
 }
 
 // RestoredFeed is a Feed as it is after a restart.
-func RestoredFeed(a Auth, at time.Time) Feed { return Feed{auth: a, denied: at} }
+// Whether a question reached the person is not known.
+func RestoredFeed(a Auth, at time.Time) Feed { return Feed{auth: a, denied: at, untold: a == Asked} }
 
 // Auth says how far the permission is.
 func (f Feed) Auth() Auth { return f.auth }
@@ -103,6 +105,10 @@ func StepFeed(f Feed, e FeedEvent, at time.Time) (Feed, []Action) {
 		m.shown(e)
 	case NotifyFailed:
 		m.drop(e.ID)
+	case Lost:
+		m.untold = true
+	case Reached:
+		m.reached()
 	case FeedStop:
 		for _, d := range m.dialogs { // RFC 6665 §4.1.3: come again later
 			m.do(Notify{ID: d.id, State: "terminated", Reason: "probation"})
@@ -151,8 +157,8 @@ func (m *feeder) watched(e Watched) {
 	}
 	m.notify(e.ID, e.Expires)
 	switch {
-	case m.auth == None:
-		m.auth = Asked
+	case m.auth == None, m.auth == Asked && m.untold:
+		m.auth, m.untold = Asked, false
 		m.do(Tell{Kind: im.SignalSubscribe})
 	case m.auth == Granted && !m.known && e.New:
 		m.do(Tell{Kind: im.SignalProbe})
@@ -181,6 +187,22 @@ func (m *feeder) lastLook(e Watched) {
 func (m *feeder) lonely() {
 	if len(m.dialogs) == 0 && m.auth == Granted {
 		m.do(Tell{Kind: im.SignalUnavailable})
+	}
+}
+
+// reached repeats what the XMPP user should know and does not.
+func (m *feeder) reached() {
+	if !m.untold {
+		return
+	}
+	m.untold = false
+	switch {
+	case m.auth == Asked:
+		m.do(Tell{Kind: im.SignalSubscribe})
+	case m.auth == Granted && len(m.dialogs) == 0:
+		m.lonely()
+	case m.auth == Granted && !m.known:
+		m.do(Tell{Kind: im.SignalProbe})
 	}
 }
 

@@ -5,8 +5,9 @@
 // [Feed] where the SIP user watches the XMPP user (we notify). Their step functions take what happened and the time, and say
 // what to do; package sipedge carries it out. RFC 8048 §5
 //
-// What they promise: who is gone does not stay available (a dialog that cannot be refreshed ends in "unavailable"); an
-// authorisation survives every trouble but a refusal; a SIP user sees nothing of an XMPP user before he has approved.
+// What they promise: who is gone does not stay available (a dialog that cannot be refreshed ends in "unavailable"; what is lost on
+// its way to the XMPP user is told again, as it then is); an authorisation survives every trouble but a refusal; a SIP user sees
+// nothing of an XMPP user before he has approved.
 package presence
 
 import (

@@ -22,6 +22,7 @@ type Watch struct {
 	noticed  bool        // a NOTIFY has come since the last SUBSCRIBE was sent; when leaving, the last one
 	failures int
 	least    time.Duration // what 423 wanted, else 0
+	owed     *owed         // nil: the XMPP user knows all that he was told
 }
 
 type phase uint8
@@ -45,7 +46,7 @@ func (w Watch) Shows() bool { return len(w.shown) > 0 }
 func Restored(a Auth) Watch { return Watch{auth: a, stale: a == Granted} }
 
 // Done reports that nothing has to be remembered.
-func (w Watch) Done() bool { return w.auth == None && w.phase == idle }
+func (w Watch) Done() bool { return w.auth == None && w.phase == idle && w.owed == nil }
 
 // Wake is when the next [WatchTick] is due, zero if none is.
 func (w Watch) Wake() time.Time {
@@ -124,6 +125,10 @@ func StepWatch(w Watch, e WatchEvent, at time.Time) (Watch, []Action) {
 		m.answered(e)
 	case Notified:
 		m.notified(e)
+	case Lost:
+		m.owed = m.owed.with(e.Tell)
+	case Reached:
+		m.reached()
 	case WatchStop:
 		m.hide()
 		if m.phase == live || m.phase == renewing {

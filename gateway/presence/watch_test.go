@@ -2,6 +2,7 @@ package presence_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -238,15 +239,28 @@ func TestWatch(t *testing.T) {
 }
 
 // TestAnyWatch: whatever comes in whatever order, there is one dialog at most, nobody is shown without a permission or a dialog,
-// and what was given up ends.
+// and what was given up ends. Whatever is lost on its way to the XMPP user, he sees what is shown as soon as he is reached.
 func TestAnyWatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w presence.Watch
 		at, dialog, asked := start, false, false
-		shown := map[string]bool{}
-		step := func(e presence.WatchEvent) {
+		shown, seen := map[string]im.Device{}, map[string]im.Device{} // what is said, and what has arrived of it
+		show := func(to map[string]im.Device, a presence.Tell) {
+			switch {
+			case a.Kind == im.SignalAvailable:
+				to[a.Device.Resource] = a.Device
+			case a.Kind == im.SignalUnavailable && a.Device.Resource == "":
+				clear(to)
+			case a.Kind == im.SignalUnavailable:
+				delete(to, a.Device.Resource)
+			}
+		}
+		reachable := func() bool { return rapid.Bool().Draw(t, "arrives") }
+		var step func(e presence.WatchEvent)
+		step = func(e presence.WatchEvent) {
 			var actions []presence.Action
 			w, actions = presence.StepWatch(w, e, at)
+			var lost []presence.Tell
 			for _, a := range actions {
 				switch a := a.(type) {
 				case presence.Subscribe:
@@ -260,16 +274,18 @@ func TestAnyWatch(t *testing.T) {
 				case presence.Forget:
 					dialog, asked = false, false
 				case presence.Tell:
-					switch a.Kind {
-					case im.SignalAvailable:
-						if w.Auth() != presence.Granted {
-							t.Fatalf("shown with permission %v", w.Auth())
-						}
-						shown[a.Device.Resource] = true
-					case im.SignalUnavailable:
-						delete(shown, a.Device.Resource)
+					if a.Kind == im.SignalAvailable && w.Auth() != presence.Granted {
+						t.Fatalf("shown with permission %v", w.Auth())
+					}
+					if show(shown, a); reachable() {
+						show(seen, a)
+					} else {
+						lost = append(lost, a)
 					}
 				}
+			}
+			for _, a := range lost {
+				step(presence.Lost{Tell: a})
 			}
 			if len(shown) > 0 && !dialog {
 				t.Fatalf("%v stays available without a dialog after %T", shown, e)
@@ -287,11 +303,15 @@ func TestAnyWatch(t *testing.T) {
 			}
 			states := rapid.SampledFrom([]string{"active", "pending", "terminated"})
 			step(rapid.SampledFrom([]presence.WatchEvent{
-				presence.Ask{}, presence.Cancel{}, presence.Probe{}, presence.Online{}, presence.Offline{}, presence.WatchTick{},
+				presence.Ask{}, presence.Cancel{}, presence.Probe{}, presence.Online{}, presence.Offline{}, presence.WatchTick{}, presence.Reached{},
 				presence.Answer{Status: rapid.SampledFrom([]int{0, 200, 202, 403, 404, 408, 423, 480, 481, 500, 503}).Draw(t, "status"), Expires: time.Hour, MinExpires: 9 * time.Hour},
 				presence.Notified{State: states.Draw(t, "state"), Reason: rapid.SampledFrom([]string{"", "rejected", "timeout", "deactivated", "giveup"}).Draw(t, "reason"),
 					Expires: time.Hour, Presence: rapid.SampledFrom([]*im.Presence{nil, open(), open("a"), open("a", "b")}).Draw(t, "doc")},
 			}).Draw(t, "event"))
+		}
+		reachable = func() bool { return true }
+		if step(presence.Reached{}); !maps.Equal(seen, shown) {
+			t.Fatalf("he sees %v, and shown is %v", seen, shown)
 		}
 		step(presence.Cancel{})
 		for range 3 {

@@ -89,6 +89,7 @@ type Edge struct {
 	watches map[pair]*watching
 	feeds   map[pair]*feeding
 	kept    map[pair]auths
+	untold  map[pair]struct{} // whose XMPP user does not know all that he was told (untold.go)
 
 	subscriptions map[string]subscription // ours, by dialog
 	viewers       map[string]*viewer      // theirs
@@ -100,7 +101,7 @@ func New(c Config, sink im.Sink) (*Edge, error) {
 	e := &Edge{
 		network: c.Network, hostname: normalName(c.Hostname), listen: c.Listen, foreign: c.Foreign,
 		maxMessage: c.MessageBytes, maxSessions: c.Sessions, log: c.Log, sink: sink,
-		presence: c.Presence, maxSubs: c.Subscriptions, store: c.Store, kept: make(map[pair]auths),
+		presence: c.Presence, maxSubs: c.Subscriptions, store: c.Store, kept: make(map[pair]auths), untold: make(map[pair]struct{}),
 		watches: make(map[pair]*watching), feeds: make(map[pair]*feeding),
 		subscriptions: make(map[string]subscription), viewers: make(map[string]*viewer),
 		limits:   session.Limits{Queue: c.Queue, Patience: c.Outcome, Idle: c.SessionIdle},
@@ -289,6 +290,12 @@ func (e *Edge) stop(endWork context.CancelFunc) {
 	e.mu.Unlock()
 }
 
+func (e *Edge) serving() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running
+}
+
 // spawn starts a goroutine that Run waits for; false if Run is ending.
 func (e *Edge) spawn(f func()) bool {
 	e.mu.Lock()
@@ -314,10 +321,7 @@ func (e *Edge) Send(m im.Message, outcome im.Outcome) {
 		outcome(&im.Failure{Condition: im.ItemNotFound, Text: "messages go from person to person"})
 		return
 	}
-	e.mu.Lock()
-	running := e.running
-	e.mu.Unlock()
-	if !running {
+	if !e.serving() {
 		outcome(stopping())
 		return
 	}

@@ -270,7 +270,7 @@ func (f *feeding) perform(a presence.Action) func() {
 			if a.Kind == im.SignalUnavailable && f.e.shows(f.key) {
 				return // he still sees the SIP user, through a subscription of his own: this would make him think otherwise
 			}
-			f.e.tell(f.key, a)
+			f.e.tellWatched(f.key, a)
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ func TestRestart(t *testing.T) {
 	kept.Put(record, nil)
 	var s *signals
 	inWorldWith(t, func(_ *world, c *Config) {
-		s = &signals{make(chan im.Signal, 1000)}
+		s = &signals{told: make(chan im.Signal, 1000)}
 		c.Presence, c.Store = s, kept
 	}, func(w *world) {
 		p := w.connected()

@@ -3,6 +3,7 @@ package sipedge
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,16 +12,26 @@ import (
 )
 
 // signals is the XMPP side of presence.
-type signals struct{ told chan im.Signal }
+type signals struct {
+	told chan im.Signal
+	dead atomic.Bool // nothing arrives
+}
 
-func (s *signals) Signal(x im.Signal) { s.told <- x }
+func (s *signals) Signal(x im.Signal, outcome im.Outcome) {
+	if s.dead.Load() {
+		outcome(&im.Failure{Condition: im.RemoteServerTimeout, Text: "gmail.com is down"})
+		return
+	}
+	s.told <- x
+	outcome(nil)
+}
 
 // seeing runs f in a world with presence.
 func seeing(t *testing.T, f func(*world, *signals)) {
 	t.Helper()
 	var s *signals
 	inWorldWith(t, func(_ *world, c *Config) {
-		s = &signals{make(chan im.Signal, 1000)}
+		s = &signals{told: make(chan im.Signal, 1000)}
 		c.Presence = s
 	}, func(w *world) { f(w, s) })
 }

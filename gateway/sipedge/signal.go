@@ -5,7 +5,8 @@ import (
 	"fedlab/gateway/presence"
 )
 
-// Signal takes presence signals of XMPP users for SIP users: the im.SignalSink of the SIP side.
+// Signal takes presence signals of XMPP users for SIP users. What becomes of one is the business of the machines of package presence,
+// which see to it that the SIP user is shown how things are.
 func (e *Edge) Signal(s im.Signal) {
 	key := pair{s.From.Bare(), s.To.Bare()}
 	h := e.byDomain[s.To.Domain]
@@ -17,7 +18,7 @@ func (e *Edge) Signal(s im.Signal) {
 		e.watch(key, true, presence.Ask{})
 	case im.SignalUnsubscribe:
 		if !e.isWatching(key) {
-			e.tell(key, presence.Tell{Kind: im.SignalUnsubscribed})
+			e.tellWatcher(key, presence.Tell{Kind: im.SignalUnsubscribed})
 			return
 		}
 		e.watch(key, false, presence.Cancel{})

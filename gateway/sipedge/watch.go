@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"fedlab/gateway/im"
 	"fedlab/gateway/pidf"
 	"fedlab/gateway/presence"
 	"fedlab/gateway/translate"
@@ -33,11 +32,11 @@ type watching struct {
 	telling bool // somebody takes them out
 }
 
-// watch feeds the machine of a pair; make says whether there may be a new one.
-func (e *Edge) watch(key pair, make bool, event presence.WatchEvent) {
+// watch feeds the machine of a pair; make says whether there may be a new one. It says false if there is none.
+func (e *Edge) watch(key pair, make bool, event presence.WatchEvent) bool {
 	h := e.byDomain[key.sip.Domain]
 	if h == nil {
-		return
+		return false
 	}
 	for {
 		e.mu.Lock()
@@ -45,14 +44,14 @@ func (e *Edge) watch(key pair, make bool, event presence.WatchEvent) {
 		if w == nil {
 			if !make || !e.running || len(e.watches) >= e.maxSubs {
 				e.mu.Unlock()
-				return
+				return false
 			}
 			w = newWatching(e, key, h)
 			e.watches[key] = w
 		}
 		e.mu.Unlock()
 		if w.step(nil, event) {
-			return
+			return true
 		}
 	}
 }
@@ -153,18 +152,11 @@ func (w *watching) tell() {
 		w.tells = nil
 		w.mu.Unlock()
 		for _, t := range waiting {
-			w.e.tell(w.key, t)
+			w.e.tellWatcher(w.key, t)
 		}
 		w.mu.Lock()
 	}
 	w.telling = false
-}
-
-// tell passes a signal of the SIP user on to the XMPP user.
-func (e *Edge) tell(key pair, a presence.Tell) {
-	s := im.Signal{From: key.sip, To: key.xmpp, Kind: a.Kind, Device: a.Device, Failure: a.Failure}
-	s.From.Resource, s.Device.Resource = a.Device.Resource, ""
-	e.presence.Signal(s)
 }
 
 // newDialog begins a subscription: a Call-ID and tag of its own each time. RFC 6665 §4.1.2.2

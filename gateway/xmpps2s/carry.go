@@ -65,13 +65,16 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		batch := l.take(maxBatch, batchBytes)
-		if len(batch) > 0 {
+		switch batch := l.take(maxBatch, batchBytes); {
+		case len(batch) > 0:
 			if err := c.write(batch); err != nil {
 				c.abort("writing to " + l.to + " failed: " + err.Error())
 				return c.wrote
 			}
-		} else {
+		case l.settle():
+			l.s.log.Info("presence that was lost is told again", "pair", l.pair)
+			l.s.cfg.Presence.TellAgain(l.from, l.to)
+		default:
 			timer.Reset(c.pause())
 			select {
 			case <-l.wake:
@@ -102,7 +105,7 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 
 func (c *carrier) raw() *counted { return c.st.ends.conn.(*counted) }
 
-// write writes a batch and tells its senders.
+// write writes a batch and tells its senders; those of presence only when it is acknowledged, where that can be known.
 func (c *carrier) write(batch []item) error {
 	c.buf = c.buf[:0]
 	for _, i := range batch {
@@ -110,14 +113,16 @@ func (c *carrier) write(batch []item) error {
 	}
 	if err := c.st.write(c.buf); err != nil {
 		for _, i := range batch {
-			i.tell(&im.Failure{Condition: im.RemoteServerTimeout, Text: "writing to " + c.to + " failed: " + err.Error()})
+			c.fail(i, &im.Failure{Condition: im.RemoteServerTimeout, Text: "writing to " + c.to + " failed: " + err.Error()})
 		}
 		return err
 	}
 	c.wrote, c.used = true, time.Now()
 	end := c.raw().n.Load()
 	for _, i := range batch {
-		i.tell(nil)
+		if !c.watch || !i.shows {
+			i.tell(nil)
+		}
 		if c.watch && i.outcome != nil {
 			c.unconfirmed = append(c.unconfirmed, sent{i, end, c.used})
 		}
@@ -131,6 +136,9 @@ func (c *carrier) pause() time.Duration {
 	d := c.s.cfg.IdleTimeout - time.Since(c.used)
 	if len(c.unconfirmed) > 0 {
 		d = min(d, c.look)
+	}
+	if due := c.due(); !due.IsZero() {
+		d = min(d, time.Until(due))
 	}
 	switch {
 	case !c.st.peers.modern():
@@ -185,6 +193,9 @@ func (c *carrier) confirm() {
 	acknowledged := c.raw().n.Load() - int64(n)
 	done := 0
 	for done < len(c.unconfirmed) && c.unconfirmed[done].end <= acknowledged {
+		if i := c.unconfirmed[done].item; i.shows {
+			i.tell(nil)
+		}
 		done++
 	}
 	c.unconfirmed = append(c.unconfirmed[:0], c.unconfirmed[done:]...)
@@ -235,6 +246,9 @@ func (c *carrier) settle() {
 // lost tells the senders of what was written and never acknowledged.
 func (c *carrier) lost(why string) {
 	for _, i := range c.unconfirmed {
+		if i.shows {
+			c.fail(i.item, &im.Failure{Condition: im.RemoteServerTimeout, Text: why})
+		}
 		m := i.message
 		if m.Body == "" || m.Failure != nil {
 			continue

@@ -14,7 +14,8 @@ type item struct {
 	xml     []byte
 	expires time.Time
 	outcome im.Outcome // nil for stanzas whose fate nobody waits for
-	message im.Message // what the stanza says, if outcome is not nil
+	message im.Message // what the stanza says, if it is a message whose fate somebody waits for
+	shows   bool       // it is presence: if it is lost, it is in arrears (arrears.go)
 }
 
 func (i item) tell(f *im.Failure) {
@@ -32,6 +33,7 @@ type link struct {
 	mu     sync.Mutex
 	queue  []item
 	closed bool // nothing can be queued any more
+	owed   arrears
 	wake   chan struct{}
 	pong   chan string // identifiers of answered pings
 
@@ -56,14 +58,19 @@ func (l *link) put(i item) {
 		i.tell(errStopped())
 	case len(l.queue) >= l.s.cfg.Limits.Queue:
 		l.mu.Unlock()
-		i.tell(&im.Failure{Condition: im.ResourceConstraint, Text: "too many messages wait for " + l.to})
+		l.fail(i, &im.Failure{Condition: im.ResourceConstraint, Text: "too many messages wait for " + l.to})
 	default:
 		l.queue = append(l.queue, i)
 		l.mu.Unlock()
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.rouse()
+	}
+}
+
+// rouse makes the link's goroutine look at what there is to do.
+func (l *link) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -93,7 +100,7 @@ func (l *link) take(max, bytes int) []item {
 	clear(l.queue[len(l.queue):cap(l.queue)])
 	l.mu.Unlock()
 	for _, i := range late {
-		i.tell(&im.Failure{Condition: im.RemoteServerTimeout, Text: "no stream to " + l.to + " came up in time"})
+		l.fail(i, &im.Failure{Condition: im.RemoteServerTimeout, Text: "no stream to " + l.to + " came up in time"})
 	}
 	return taken
 }
@@ -101,7 +108,7 @@ func (l *link) take(max, bytes int) []item {
 // giveBack returns the whole queue.
 func (l *link) giveBack(f *im.Failure) {
 	for _, i := range l.take(-1, 1<<62) {
-		i.tell(f)
+		l.fail(i, f)
 	}
 }
 
@@ -122,7 +129,7 @@ func (l *link) giveUp(at time.Time, f *im.Failure) bool {
 	l.queue = kept
 	l.mu.Unlock()
 	for _, i := range late {
-		i.tell(f)
+		l.fail(i, f)
 	}
 	return len(kept) > 0
 }
@@ -174,27 +181,29 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// await waits until something is queued and an attempt may be made. It reports false when ctx has ended.
+// await waits until something is queued or in arrears, and an attempt may be made. It reports false when ctx has ended.
 func (l *link) await(ctx context.Context) bool {
 	for {
 		var later <-chan time.Time
-		switch now := time.Now(); {
+		waiting, due, now := l.waiting(), l.due(), time.Now()
+		switch {
 		case ctx.Err() != nil:
 			return false
-		case !l.waiting() && l.spare != nil:
-			later = time.After(l.s.cfg.StreamTimeout)
-		case !l.waiting():
-		case !now.Before(l.retry):
+		case waiting && !now.Before(l.retry), !due.IsZero() && !now.Before(due) && !now.Before(l.retry):
 			return true
-		case l.giveUp(l.retry, l.reason):
-			later = time.After(l.retry.Sub(now))
-		default:
+		case waiting && !l.giveUp(l.retry, l.reason):
 			continue
+		case waiting:
+			later = time.After(l.retry.Sub(now))
+		case !due.IsZero():
+			later = time.After(max(l.retry.Sub(now), due.Sub(now)))
+		case l.spare != nil:
+			later = time.After(l.s.cfg.StreamTimeout)
 		}
 		select {
 		case <-l.wake:
 		case <-later:
-			if !l.waiting() {
+			if !waiting && due.IsZero() {
 				l.discard()
 			}
 		case <-ctx.Done():
@@ -206,11 +215,16 @@ func (l *link) await(ctx context.Context) bool {
 // growing (RFC 6120 §3.3).
 func (l *link) backOff(reason *im.Failure) {
 	l.reason = reason
-	limit := min(l.s.cfg.Backoff<<min(l.failures, 16), maxBackoff)
+	l.retry = time.Now().Add(l.s.backOff(l.failures))
 	l.failures++
-	l.s.randMu.Lock()
-	l.retry = time.Now().Add(time.Duration(l.s.rand.Int64N(int64(limit))))
-	l.s.randMu.Unlock()
+}
+
+// backOff is a pause after so many failures before the last one.
+func (s *Server) backOff(failures int) time.Duration {
+	limit := min(s.cfg.Backoff<<min(failures, 16), maxBackoff)
+	s.randMu.Lock()
+	defer s.randMu.Unlock()
+	return time.Duration(s.rand.Int64N(int64(limit)))
 }
 
 // connect brings up a stream for the pair: on the one that is left from a failed dialback, if the peer still has it open,

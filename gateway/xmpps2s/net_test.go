@@ -111,6 +111,13 @@ func (h *host) LookupSRV(_ context.Context, service, proto, name string) (string
 }
 
 // dialled is what was dialled so far.
+// drop lets connections to an address time out, or no longer.
+func (w *world) drop(address string, yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dropped[address] = yes
+}
+
 func (w *world) dialled() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -255,7 +255,7 @@ func TestPresence(t *testing.T) {
 			if got, want := <-heard, (Presence{From: full, To: anna, Type: "unavailable", Status: "bye"}); got != want {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
-			l.s.SendPresence(Presence{From: anna, To: full, Show: "away", Status: "out", Priority: 3})
+			l.s.SendPresence(Presence{From: anna, To: full, Show: "away", Status: "out", Priority: 3}, nil)
 			if got, want := l.accepted().expect("</presence>"), "<presence from='anna@contoso.com' to='bob@gmail.com/x'><show>away</show><status>out</status><priority>3</priority></presence>"; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
@@ -265,6 +265,8 @@ func TestPresence(t *testing.T) {
 type presenceFunc func(Presence)
 
 func (f presenceFunc) HandlePresence(p Presence) { f(p) }
+
+func (presenceFunc) TellAgain(string, string) {}
 
 func TestQueue(t *testing.T) {
 	row(t, "S29 messages between two people leave over one stream in order", nil, func(t *testing.T, l *lab) {
