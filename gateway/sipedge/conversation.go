@@ -42,6 +42,8 @@ type conversation struct {
 	stateless bool          // the XMPP user's last message had no chat state, so his client wants none. XEP-0085 §5.1
 	told      chan struct{} // closed when he has been told; nil if he never was
 
+	reports ocsReports
+
 	typist      bool // the SIP user types, as far as we know
 	typistTimer *time.Timer
 }
@@ -222,7 +224,7 @@ func (c *conversation) notice(text string) {
 	})
 }
 
-// undelivered tells the SIP user that a message he was told had been taken did not arrive after all.
+// undelivered shows the SIP user that a message he was told had been taken did not arrive after all.
 func (c *conversation) undelivered(id, body string, f *im.Failure) {
 	c.mu.Lock()
 	for _, r := range c.recent {

@@ -9,6 +9,9 @@
 // sipgo reads a request from a link, arrivals.go restores the order in which requests came, inbound.go checks it and hands the
 // text to the sink; the outcome becomes the SIP response.
 //
+// Delivery reports (package imdn): wishes.go is what SIP users want to be told of their messages, awaited.go what we have asked to be told
+// for XMPP users. Both become, or come from, the receipts and errors of XMPP. memory.go bounds what is remembered meanwhile.
+//
 // Presence goes the same ways: [Edge.Signal] takes what XMPP users say, Config.Presence gets what SIP users show. watch.go holds the
 // SUBSCRIBE dialogs that we keep for XMPP users, feed.go those in which SIP users watch; package presence decides in both, and
 // keep.go sees to it that permissions outlive a restart. page.go is for peers without sessions, health.go for links that look

@@ -91,6 +91,10 @@ type Edge struct {
 	kept    map[pair]auths
 	untold  map[pair]struct{} // whose XMPP user does not know all that he was told (untold.go)
 
+	wishes  *memory[wishKey, *wish]       // of SIP users, about messages that XMPP users got
+	awaited *memory[string, awaited]      // by the name that we gave the message in its envelope
+	plain   *memory[im.Address, struct{}] // SIP users whose client takes no envelope
+
 	subscriptions map[string]subscription // ours, by dialog
 	viewers       map[string]*viewer      // theirs
 	lastRefusal   *Refusal
@@ -108,6 +112,8 @@ func New(c Config, sink im.Sink) (*Edge, error) {
 		ready:    make(chan struct{}),
 		byDomain: make(map[string]*hop), talks: make(map[pair]*conversation), pagers: make(map[im.Address]*pager),
 		dialogs: make(map[string]*dialog), byCall: make(map[string][]*dialog),
+		wishes: newMemory[wishKey, *wish](maxReports, reportsLast), awaited: newMemory[string, awaited](maxReports, reportsLast),
+		plain: newMemory[im.Address, struct{}](maxReports, plainLasts),
 	}
 	switch {
 	case c.Network == nil || c.Foreign == nil || sink == nil:
@@ -328,12 +334,15 @@ func (e *Edge) Send(m im.Message, outcome im.Outcome) {
 	hop.mu.Lock()
 	hop.lastFrom, hop.lastTo = m.From.Domain, m.To.Domain
 	hop.mu.Unlock()
+	if m.Receipt != "" {
+		e.received(m)
+	}
 	switch {
 	case m.Failure != nil:
-		e.converse(m.From, m.To, func(c *conversation) { c.undelivered(m.ID, m.Body, m.Failure) })
+		e.undelivered(m.From, m.To, m.ID, m.Body, m.Failure)
 		outcome(nil)
 	case m.Body != "" && hop.pages:
-		e.page(hop, m, outcome)
+		e.page(hop, page{msg: m}, outcome)
 	case m.Body != "":
 		full := false
 		e.with(pair{m.From.Bare(), m.To.Bare()}, hop, func(c *conversation) []func() {

@@ -43,7 +43,7 @@ func (e *Edge) arrived(in *inbound) {
 			in.respond(404, "Not Found: "+domain+" is not served here")
 			return
 		}
-		in.respond(200, "OK", field{"Contact", e.contact()}, field{"Allow", allow}, field{"Accept", "application/sdp, " + translate.AcceptedTypes})
+		in.respond(200, "OK", field{"Contact", e.contact()}, field{"Allow", allow}, field{"Accept", "application/sdp, " + readable})
 		return
 	}
 	if !e.passable(in) {

@@ -191,8 +191,9 @@ func (c *conversation) sendMessage(d *dialog, item session.Item, o *outgoing) {
 		return
 	}
 	text := func() (*answer, error) {
-		req := d.request(c.e, sip.MESSAGE, 0, textFields(o.msg)...)
-		req.SetBody([]byte(o.msg.Body))
+		words := textLetter(o.msg)
+		req := d.request(c.e, sip.MESSAGE, 0, words.fields...)
+		req.SetBody(words.body)
 		return c.e.ask(l, c.hop, req)
 	}
 	a, err := text()
@@ -208,15 +209,9 @@ func (c *conversation) sendMessage(d *dialog, item session.Item, o *outgoing) {
 		report.Over, report.Again = endsDialog(a.code), a.code == 481
 	}
 	c.step(report)
-	if o.msg.ReceiptWanted && o.msg.ID != "" && err == nil && a.code == 200 {
-		c.receipt(o.msg)
+	if report.Failure == nil {
+		c.answeredText(d, o.msg, a)
 	}
-}
-
-// receipt tells the XMPP user that his message was delivered. In a session the 200 is the recipient's own client's (RFC 3428 §7:
-// delivered to the final destination); a 202 is a relay's and says nothing of the kind. RFC 7573 §7; XEP-0184 §5
-func (c *conversation) receipt(m im.Message) {
-	c.e.sink.Send(im.Message{From: c.key.sip, To: m.From, Receipt: m.ID, Thread: m.Thread}, func(*im.Failure) {})
 }
 
 // linkFor keeps a dialog's requests on the link that the last one used, while it lives: so their order is kept.

@@ -78,7 +78,7 @@ func TestRefusals(t *testing.T) {
 		{"UPDATE without a dialog", request("UPDATE", change{"To": "<sip:bob@gmail.com>;tag=nobody"}), "", "481 ", field{}},
 		{"re-INVITE without a dialog", request("INVITE", change{"To": "<sip:bob@gmail.com>;tag=nobody", "Content-Type": sdp}), edgeSDP, "481 ", field{}},
 		{"CANCEL of nothing", request("CANCEL", nil), "", "481 ", field{}},
-		{"MESSAGE of a type we cannot read", request("MESSAGE", change{"Content-Type": "text/x-msmsgsinvite"}), "Application-Name: File Transfer", "415 ", field{"Accept", "text/plain, text/html, text/rtf, multipart/alternative, multipart/related"}},
+		{"MESSAGE of a type we cannot read", request("MESSAGE", change{"Content-Type": "text/x-msmsgsinvite"}), "Application-Name: File Transfer", "415 ", field{"Accept", "text/plain, text/html, text/rtf, multipart/alternative, multipart/related, message/cpim, message/imdn+xml, application/ms-imdn+xml"}},
 		{"no From", request("MESSAGE", change{"From": "-"}), "x", "400 Bad Request: bad From", field{}},
 		{"no Call-ID", request("MESSAGE", change{"Call-ID": "-"}), "x", "400 Bad Request: no Call-ID", field{}},
 		{"no CSeq", request("MESSAGE", change{"CSeq": "-"}), "x", "400 ", field{}},

@@ -4,15 +4,21 @@ import (
 	"crypto/rand"
 	"strings"
 
+	"fedlab/gateway/imdn"
+	"fedlab/gateway/translate"
+
 	"github.com/emiago/sipgo/sip"
 )
 
 // Allowed methods, as they stand in Allow.
 const allow = "INVITE, ACK, BYE, CANCEL, MESSAGE, INFO, OPTIONS, UPDATE, SUBSCRIBE, NOTIFY, BENOTIFY"
 
-// accepted are the content types that we ask for. Others are read as well (translate.AcceptedTypes), but a peer that may choose
-// should send what needs no conversion.
-const accepted = "text/plain"
+// accepted are the content types that we ask for. Others are read as well (readable), but a peer that may choose should send what
+// needs no conversion.
+const accepted = "text/plain " + imdn.OCSType
+
+// readable are the body types of a MESSAGE that are read, as they stand in Accept.
+const readable = translate.AcceptedTypes + ", " + imdn.EnvelopeType + ", " + imdn.ReportType + ", " + imdn.OCSType
 
 // respond answers a request: everything the peer must get back is echoed as it stood. The first final answer counts; a later
 // one is dropped, which is how an outcome and its time limit meet.

@@ -38,7 +38,7 @@ func TestFirstMessageOpensSession(t *testing.T) {
 		if !strings.HasPrefix(inv.get("From"), "<sip:bob@gmail.com>;tag=") || !strings.HasPrefix(inv.get("Via"), "SIP/2.0/TLS xmpp.jds.local:5061;branch=z9hG4bK") {
 			t.Errorf("From %q, Via %q", inv.get("From"), inv.get("Via"))
 		}
-		if !strings.Contains(inv.body, "m=message 5060 sip null\r\na=accept-types:text/plain\r\n") || strings.Contains(inv.String(), "10.11") {
+		if !strings.Contains(inv.body, "m=message 5060 sip null\r\na=accept-types:text/plain application/ms-imdn+xml\r\n") || strings.Contains(inv.String(), "10.11") {
 			t.Errorf("offer:\n%s", inv)
 		}
 		p.answer(inv, "100 Trying")

@@ -1,12 +1,15 @@
 package sipedge
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"fedlab/gateway/im"
+	"fedlab/gateway/imdn"
 	"fedlab/gateway/translate"
 )
 
@@ -35,9 +38,12 @@ func (e *Edge) deliver(in *inbound, d *dialog) {
 		in.respond(480, "Temporarily Unavailable: the message had expired when it came")
 		return
 	}
-	content, err := translate.ReadBody(in.get("content-type", "c"), in.body)
-	if err != nil {
-		in.respond(415, "Unsupported Media Type", field{"Accept", translate.AcceptedTypes})
+	if d != nil && kind == imdn.OCSType {
+		d.conv.heardOCSReport(in, d)
+		return
+	}
+	content, env, ok := e.open(in)
+	if !ok {
 		return
 	}
 	if content.Text == "" {
@@ -47,7 +53,7 @@ func (e *Edge) deliver(in *inbound, d *dialog) {
 	from, to := in.people()
 	m := im.Message{From: from, To: to, ID: in.messageID(), Body: content.Text, HTML: content.HTML,
 		Normal: d == nil, Lang: translate.LanguageTag(in.get("content-language"))}
-	if s := in.get("subject", "s"); s != "" {
+	if s := cmp.Or(in.get("subject", "s"), env.Subject); s != "" {
 		m.Subject, _ = translate.SafeXMLText(s)
 	}
 	m.Thread = translate.Thread(in.callID)
@@ -62,9 +68,42 @@ func (e *Edge) deliver(in *inbound, d *dialog) {
 		c.mu.Unlock()
 		c.remember(m.ID, m.Body)
 	}
-	w := &waitingAnswer{e: e, in: in, m: m, dialog: d}
-	w.timer = time.AfterFunc(answerWithin, w.late)
+	w := &waitingAnswer{e: e, in: in, wish: in.wishOf(&m, d, env)}
+	if w.wish != nil {
+		m.ReceiptWanted = w.wish.delivered
+		e.wishes.put(w.key(m), w.wish)
+	}
+	w.m = m
+	w.timer = time.AfterFunc(answerWithin, w.accept)
 	e.sink.Send(m, w.outcome)
+}
+
+// open takes a text out of its envelope, if it has one, and reads it. It answers what it cannot read, and notifications: these are for
+// nobody to read.
+func (e *Edge) open(in *inbound) (content translate.Content, env imdn.Envelope, ok bool) {
+	kind, body := in.get("content-type", "c"), in.body
+	if in.contentType() == imdn.EnvelopeType {
+		var err error
+		env, err = imdn.ReadEnvelope(in.body)
+		switch {
+		case errors.Is(err, imdn.ErrRequired):
+			in.respond(488, "Not Acceptable Here: "+translate.HeaderText(err.Error(), 150))
+			return content, env, false
+		case err != nil:
+			in.respond(400, "Bad Request: "+translate.HeaderText(err.Error(), 150))
+			return content, env, false
+		case env.Notification:
+			e.heardReports(in, env)
+			return content, env, false
+		}
+		kind, body = env.ContentType, env.Body
+	}
+	content, err := translate.ReadBody(kind, body)
+	if err != nil {
+		in.respond(415, "Unsupported Media Type", field{"Accept", readable})
+		return content, env, false
+	}
+	return content, env, true
 }
 
 // expired reports whether a message's own term is over. It counts from its Date; without one it begins now. RFC 3428 §7
@@ -76,12 +115,16 @@ func (in *inbound) expired(now time.Time) bool {
 
 // waitingAnswer is a MESSAGE whose answer waits for its outcome.
 type waitingAnswer struct {
-	e      *Edge
-	in     *inbound
-	m      im.Message
-	dialog *dialog
-	timer  *time.Timer
-	told   atomic.Bool
+	e     *Edge
+	in    *inbound
+	m     im.Message
+	wish  *wish // nil: no report is wanted
+	timer *time.Timer
+	told  atomic.Bool
+}
+
+func (w *waitingAnswer) key(m im.Message) wishKey {
+	return wishKey{pair{m.To.Bare(), m.From.Bare()}, m.ID}
 }
 
 func (w *waitingAnswer) outcome(f *im.Failure) {
@@ -90,18 +133,30 @@ func (w *waitingAnswer) outcome(f *im.Failure) {
 	}
 	w.timer.Stop()
 	if f == nil {
-		w.in.respond(202, "Accepted")
+		w.accept()
 		return
 	}
 	code, reason := translate.StatusFor(f, w.m.To.Resource == "")
 	if w.in.respond(code, reason, newPlace(f)...) {
+		if w.wish != nil {
+			w.e.wishes.take(w.key(w.m), nil)
+			w.wish.settle(false)
+		}
 		return
 	}
-	w.e.converse(w.m.To, w.m.From, func(c *conversation) { c.undelivered(w.m.ID, w.m.Body, f) }) // 202 was said in the meantime
+	w.e.undelivered(w.m.To, w.m.From, w.m.ID, w.m.Body, f) // 202 was said in the meantime
 }
 
-// late answers 202 for a message whose fate is still open: it is ours now, and a failure will be shown in the session.
-func (w *waitingAnswer) late() { w.in.respond(202, "Accepted") }
+// accept answers 202: the message is ours now, also where its fate is still open, and a failure will be reported or shown.
+func (w *waitingAnswer) accept() {
+	var name []field
+	if w.wish != nil && w.wish.ocs {
+		name = []field{{"Message-Id", w.wish.asked.MessageID}}
+	}
+	if w.in.respond(202, "Accepted", name...) && w.wish != nil {
+		w.wish.settle(true)
+	}
+}
 
 func newPlace(f *im.Failure) []field {
 	if f.NewPlace == "" || strings.ContainsAny(f.NewPlace, "<>\r\n") {

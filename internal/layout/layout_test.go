@@ -24,7 +24,7 @@ type wall struct {
 	why    string
 }
 
-var pure = []string{"gateway/im", "gateway/translate", "gateway/pidf", "gateway/route", "gateway/presence", "gateway/session"}
+var pure = []string{"gateway/im", "gateway/translate", "gateway/pidf", "gateway/imdn", "gateway/route", "gateway/presence", "gateway/session"}
 
 var walls = []wall{
 	{
