@@ -8,7 +8,8 @@ import (
 
 // callers is what a running gateway's status says about the connections that its next hops make.
 type callers struct {
-	Links []struct {
+	Breaks []silence `json:"breaks"`
+	Links  []struct {
 		Accepted int `json:"accepted"`
 	} `json:"links"`
 	LastRefusal struct {

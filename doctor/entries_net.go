@@ -30,6 +30,13 @@ var netEntries = []Entry{
 		Next:    "The default gateway of this machine, and every firewall with two ways around it.",
 	},
 	{
+		Code: "net.idle-timeout", Severity: Warning, From: []Vantage{FromGateway},
+		Title:   "Something on the way forgets connections on which nothing passes",
+		Meaning: "Connections that stood broke again and again after the same silence, and new ones come about at once. A firewall or a translator forgets them and tells neither end. The first message after a pause comes late, or is lost by a server that does not notice; the gateway notices, and its senders are told.",
+		Remedy:  "Raise the time after which the firewall forgets idle TCP connections on this port, to two hours and more (RFC 5382 §5 asks for 2 h 4 min), and let keep-alive probes count as traffic.",
+		Next:    "Everything between the two machines that remembers connections: firewalls, translators, load balancers, proxies that take the connection for others. A peer that resets its own idle connections looks the same; its operators know.",
+	},
+	{
 		Code: "nat.forward", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{3},
 		Title:   "Somebody else answers behind the public address",
 		Meaning: "The port is open, and what answers does not speak XMPP. The firewall forwards to the wrong inside machine or port, or the address belongs to something else.",

@@ -12,8 +12,9 @@ import (
 // status is what the doctor reads of a running gateway's status, as its admin listener gives it out.
 type status struct {
 	XMPP struct {
-		Streams  []way   `json:"streams"`
-		Refusals []claim `json:"refusals"`
+		Streams  []way     `json:"streams"`
+		Refusals []claim   `json:"refusals"`
+		Breaks   []silence `json:"breaks"`
 	} `json:"xmpp"`
 	SIP callers `json:"sip"`
 }
@@ -60,6 +61,8 @@ func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) {
 		x.judgeWay(w, farms)
 	}
 	x.judgeCallers(s.SIP)
+	x.judgeSilences(portOf(g.Config.XMPP.Listen, xmppPort), s.XMPP.Breaks)
+	x.judgeSilences(portOf(g.Config.SIP.Listen, sipPort), s.SIP.Breaks)
 	for _, c := range s.XMPP.Refusals {
 		if time.Since(c.At) > recent {
 			continue

@@ -6,6 +6,7 @@ import (
 	"fedlab/gateway/config"
 	"fedlab/gateway/im"
 	"fedlab/gateway/route"
+	"fedlab/gateway/silence"
 	"fedlab/gateway/sipedge"
 	"fedlab/gateway/xmpps2s"
 )
@@ -13,6 +14,7 @@ import (
 // makeSides builds the two sides from the configuration and joins them.
 func (g *Gateway) makeSides(o Options) error {
 	c := g.config
+	xmppNetwork, sipNetwork := silence.Watch(g.network), silence.Watch(g.network)
 	// Without a certificate for XMPP the one of the SIP side serves both. XMPP peers see it only where the policy towards them lets
 	// streams be encrypted; theirs are verified against the system's authorities then, as the private authority of the SIP side
 	// vouches for Edges alone.
@@ -21,7 +23,7 @@ func (g *Gateway) makeSides(o Options) error {
 		shown = &config.Certificate{Pair: c.SIP.Certificate.Pair}
 	}
 	xmpp, err := xmpps2s.New(xmpps2s.Config{
-		Network:        g.network,
+		Network:        xmppNetwork,
 		Listen:         c.XMPP.Listen,
 		Domains:        c.XMPP.Expanded(),
 		Local:          g.table.Domains(route.SIP),
@@ -39,7 +41,7 @@ func (g *Gateway) makeSides(o Options) error {
 		return err
 	}
 	edge := sipedge.Config{
-		Network:     g.network,
+		Network:     sipNetwork,
 		Hostname:    c.Hostname,
 		Listen:      c.SIP.Listen,
 		Certificate: c.SIP.Certificate.Pair,
@@ -64,14 +66,17 @@ func (g *Gateway) makeSides(o Options) error {
 	if err != nil {
 		return err
 	}
-	g.join(xmppSide{xmpp}, sipSide{sip})
+	g.join(xmppSide{xmpp, xmppNetwork}, sipSide{sip, sipNetwork})
 	g.shownByXMPP.to, g.shownByXMPP.again = func(s im.Signal, _ im.Outcome) { sip.Signal(s) }, sip.TellAgain
 	g.shownBySIP.to = toXMPP(xmpp)
 	return nil
 }
 
 // xmppSide is the XMPP side as the gateway sees it.
-type xmppSide struct{ *xmpps2s.Server }
+type xmppSide struct {
+	*xmpps2s.Server
+	network *silence.Network
+}
 
 // unsent counts the stanzas that wait for a stream, answers to senders among them.
 func (s xmppSide) unsent() int {
@@ -95,10 +100,14 @@ func (s xmppSide) report(to *Status) {
 	for _, r := range st.Refusals {
 		to.XMPP.Refusals = append(to.XMPP.Refusals, ClaimStatus(r))
 	}
+	to.XMPP.Breaks = breaks(s.network)
 }
 
 // sipSide is the SIP side as the gateway sees it.
-type sipSide struct{ *sipedge.Edge }
+type sipSide struct {
+	*sipedge.Edge
+	network *silence.Network
+}
 
 // unsent is 0: the SIP side itself waits for its open transactions when it stops.
 func (sipSide) unsent() int { return 0 }
@@ -106,6 +115,7 @@ func (sipSide) unsent() int { return 0 }
 func (s sipSide) report(to *Status) {
 	st := s.Status()
 	to.SIP.Sessions = st.Sessions
+	to.SIP.Breaks = breaks(s.network)
 	for _, l := range st.Links {
 		line := LinkStatus{NextHop: l.NextHop, Domains: l.Domains, Dialled: l.Dialled, Accepted: l.Accepted, Attempts: l.Attempts, TLS: l.Version}
 		if l.Remote != nil {
@@ -119,4 +129,16 @@ func (s sipSide) report(to *Status) {
 	if r := st.LastRefusal; r != nil {
 		to.SIP.LastRefusal = &RefusalStatus{At: r.At, From: r.From, Error: r.Err.Error(), NoCertificate: errors.Is(r.Err, sipedge.ErrNoCertificate), LetIn: r.LetIn}
 	}
+}
+
+func breaks(n *silence.Network) []BreakStatus {
+	all := []BreakStatus{}
+	for _, b := range n.Breaks() {
+		by := "peer"
+		if b.Dialled {
+			by = "gateway"
+		}
+		all = append(all, BreakStatus{At: b.At, Peer: b.Peer.String(), OpenedBy: by, Silence: int(b.Silence.Seconds()), How: b.How})
+	}
+	return all
 }

@@ -27,6 +27,17 @@ type XMPPStatus struct {
 	Incoming int            `json:"incoming"` // streams that peers have open to us
 	Streams  []StreamStatus `json:"streams"`  // ours to them, one a pair of domains
 	Refusals []ClaimStatus  `json:"refusals"` // the latest claims of peers that were not believed, oldest first
+	Breaks   []BreakStatus  `json:"breaks"`   // connections that broke in the middle of a silence, oldest first
+}
+
+// BreakStatus is a connection that stood, was silent for a minute or more, and was then found to be broken. It is forgotten when a
+// connection with the same peer has lived through as long a silence. See package silence.
+type BreakStatus struct {
+	At       time.Time `json:"at"`
+	Peer     string    `json:"peer"` // its address
+	OpenedBy string    `json:"opened_by"`
+	Silence  int       `json:"silence_seconds"`
+	How      string    `json:"how"` // reset, timed out, nothing acknowledged
 }
 
 // ClaimStatus is a claim to speak for a domain that was not believed, and that was not proved since.
@@ -64,6 +75,7 @@ type SIPStatus struct {
 	Links       []LinkStatus   `json:"links"` // one a next hop
 	Sessions    int            `json:"sessions"`
 	LastRefusal *RefusalStatus `json:"last_refusal,omitempty"` // the last connection that was refused in the handshake
+	Breaks      []BreakStatus  `json:"breaks"`                 // connections that broke in the middle of a silence, oldest first
 }
 
 // LinkStatus is the state of the links with one next hop.

@@ -28,7 +28,12 @@ func survey(s *scenario.Scenario, o Options) *Result {
 		r.Failures = append(r.Failures, Failure{whole(s), "the deployment cannot be built: " + err.Error()})
 		return r
 	}
-	for _, step := range s.Sends() {
+	for _, step := range s.Talk() {
+		if step.Wait != nil {
+			settle(ctx, w.trace)
+			_ = pause(ctx, time.Duration(step.Wait.Duration))
+			continue
+		}
 		for _, body := range bodies(step.Send.Body, step.Send.Count) {
 			// A user whose server does not run sends nothing.
 			if err := w.send(ctx, step.Send, body); err != nil && !errors.Is(err, googletalk.ErrDown) {

@@ -53,7 +53,7 @@ func translation(n scenario.NAT) vnet.NATBehaviour {
 func memory(s scenario.State) vnet.StateTimeouts {
 	return vnet.StateTimeouts{
 		Opening: time.Duration(s.Opening), Established: time.Duration(s.Established), Closing: time.Duration(s.Closing),
-		UDP: time.Duration(s.UDP), Reset: s.Reset,
+		UDP: time.Duration(s.UDP), Reset: s.Reset, DataOnly: s.DataOnly,
 	}
 }
 

@@ -36,6 +36,9 @@ func support(t *scenario.Topology) error {
 		if r.NAT != (scenario.NAT{}) {
 			no("router %s: another behaviour of NAT than Linux's", name)
 		}
+		if r.State.DataOnly {
+			no("router %s: keep-alive probes that do not count as traffic", name)
+		}
 		for _, rule := range r.Rules.Keys {
 			v := r.Rules.Values[rule]
 			if v.Verdict == scenario.Delay || v.Nth+v.First+v.Every > 0 || v.For > 0 {

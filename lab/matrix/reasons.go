@@ -13,6 +13,7 @@ var alike = map[string]string{
 	"gateway dns.resolver-failing":                      "whatever the name server does in place of answering, its forwarding is what has to be looked at. The evidence quotes the answer.",
 	"gateway net.filtered":                              "silence is all that a filter lets one see. Whether the request was dropped or the answer only the other end can tell: there the connection hangs half open.",
 	"gateway tls.name-mismatch, edge tls.name-mismatch": "an alias and a wildcard are both not the name; the evidence has the names in the certificate.",
+	"gateway net.idle-timeout":                          "they are one fault, and differ in what the firewall does with what comes for a forgotten connection; the evidence says how connections broke.",
 	"gateway xmpp.dialback":                             "a key that is refused and one that nobody confirms are both no proof; the evidence has the reason that the gateway noted.",
 	"gateway xmpp.negotiation":                          "they are one fault: what the two sides accept as proof has nothing in common. The evidence has what each offers.",
 	"gateway xmpp.tls-policy":                           "they are one fault: one side demands TLS and the other forbids it. The evidence has what each wants.",

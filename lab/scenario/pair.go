@@ -41,7 +41,7 @@ func (r *reader) pair(a, b *Scenario) Pair {
 	}
 	p.Both = &Scenario{
 		Name: a.Name + " + " + b.Name, File: a.File, Title: fmt.Sprintf("%s; %s", a.Title, b.Title), Topology: a.Topology, Patch: patch,
-		Steps: append(a.Sends(), b.Sends()...),
+		Steps: append(a.Talk(), b.Talk()...),
 	}
 	tree := r.topology(a.Topology, patch)
 	if tree == nil {
@@ -51,15 +51,15 @@ func (r *reader) pair(a, b *Scenario) Pair {
 	return p
 }
 
-// Sends are the steps in which users send messages.
-func (s *Scenario) Sends() []Step {
-	var sends []Step
+// Talk is what the users of a scenario send to each other, and the pauses that they make. A pause at the beginning is none.
+func (s *Scenario) Talk() []Step {
+	var talk []Step
 	for _, step := range s.Steps {
-		if step.Send != nil {
-			sends = append(sends, step)
+		if step.Send != nil || step.Wait != nil && len(talk) > 0 {
+			talk = append(talk, step)
 		}
 	}
-	return sends
+	return talk
 }
 
 // Faults are the scenarios that plant a single fault: they have a patch and findings, and nothing changes on the way. Of those that plant the very same it

@@ -72,6 +72,7 @@ type State struct {
 	Closing     Duration `yaml:"closing"`     // TCP, closed by both ends or reset; default 2m
 	UDP         Duration `yaml:"udp"`         // default 30s, and 2m once answered
 	Reset       bool     `yaml:"reset"`       // what comes for a forgotten connection is answered with a reset; default dropped
+	DataOnly    bool     `yaml:"data_only"`   // TCP segments without data do not count as traffic: neither keep-alive probes nor acknowledgements
 }
 
 // Verdict is what a rule does with a packet.

@@ -305,6 +305,10 @@ func (l *link) wrote(end int64) {
 	l.sent++
 	if l.watched {
 		l.unconfirmed = append(l.unconfirmed, written{l.queue[0], end})
+		select {
+		case l.wake <- struct{}{}: // the link has to look what becomes of it
+		default:
+		}
 	}
 	l.queue = l.queue[1:]
 	l.taken--

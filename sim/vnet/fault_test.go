@@ -138,6 +138,33 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
+// To some, probes are no traffic: both ends probe, and the connection is forgotten all the same.
+func TestForgettingWhatIsProbed(t *testing.T) {
+	for _, test := range []struct {
+		dataOnly bool
+		want     error
+	}{{false, nil}, {true, syscall.ETIMEDOUT}} {
+		world(t, contoso(), func(t *testing.T, n *Net, _ *trace.Recorder) {
+			n.Router("firewall").SetState(StateTimeouts{Established: 10 * time.Minute, DataOnly: test.dataOnly})
+			c, s := pair(t, n.Host("xmpp"), n.Host("talk"), "74.125.45.125:5269")
+			for range 3 {
+				time.Sleep(9 * time.Minute)
+				write(t, c, "x") // data is traffic, and so the time begins anew
+				expectRead(t, s, "x")
+			}
+			time.Sleep(20 * time.Minute)
+			if test.want == nil {
+				write(t, c, "x")
+				expectRead(t, s, "x")
+				return
+			}
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, test.want) {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
 // The hairpin can be had for one forward alone.
 func TestHairpinPerForward(t *testing.T) {
 	topology := contoso()

@@ -12,6 +12,7 @@ type StateTimeouts struct {
 	Closing     time.Duration // TCP, both ends closed, or a reset seen; 0: 2 minutes
 	UDP         time.Duration // 0: 30 s, and 2 minutes once answered. RFC 4787 §4.3 asks for at least 2 minutes
 	Reset       bool          // segments of a forgotten connection are answered with a reset; else they are dropped
+	DataOnly    bool          // TCP segments without data do not break the silence: neither keep-alive probes nor acknowledgements
 }
 
 // tuple is what a connection is known by at a router, in one direction.
@@ -116,11 +117,13 @@ func (t *flows) forget(f *flow) {
 }
 
 // saw brings a flow up to date with a packet that passed.
-func (f *flow) saw(dir direction, flags tcpFlags, at time.Duration) {
-	f.lastSeen = at
+func (t *flows) saw(f *flow, dir direction, p *packet, at time.Duration) {
+	if !t.timeouts.DataOnly || p.proto != protoTCP || len(p.payload) > 0 || p.flags&(flagSYN|flagFIN|flagRST) != 0 || !f.answered {
+		f.lastSeen = at
+	}
 	f.answered = f.answered || dir == replying
-	f.fin[dir] = f.fin[dir] || flags&flagFIN != 0
-	f.reset = f.reset || flags&flagRST != 0
+	f.fin[dir] = f.fin[dir] || p.flags&flagFIN != 0
+	f.reset = f.reset || p.flags&flagRST != 0
 }
 
 // over says whether both ends are done with a TCP connection, so that a new one may have its tuple.

@@ -271,7 +271,7 @@ func (r *Router) pass(t *transit, name string, say bool) {
 		r.testify(t, trace.Passed, name, "")
 	}
 	if t.flow != nil {
-		t.flow.saw(t.dir, p.flags, n.now)
+		r.flows.saw(t.flow, t.dir, p, n.now)
 		if len(n.taps) > 0 && t.flow.translated() {
 			n.remark(p, fmt.Sprintf("translated by %s to %s > %s", r.node.name, t.src, t.dst))
 		}
