@@ -86,7 +86,9 @@ func faults(t *testing.T) map[string]planted {
 			d.srv("0 0 5269 lm.contoso.com.")
 			d.zones["contoso.com"]["im A"] = []string{"12.34.56.78"}
 		}, "dns.lookalike outside"},
-		"lookalike of the next hop": {func(d *deployment) { d.sip.NextHop, d.gatewayFile = "s1p.contoso.com:5061", map[string]netip.Addr{} }, "dns.lookalike gateway"},
+		"lookalike of the next hop": {func(d *deployment) {
+			d.sip.NextHop, d.gatewayFile = config.NextHop{"s1p.contoso.com:5061"}, map[string]netip.Addr{}
+		}, "dns.lookalike gateway"},
 		"public address of another": {func(d *deployment) {
 			d.zones["contoso.com"]["xmpp A"] = []string{"74.125.45.125"}
 			d.addresses = []netip.Addr{addr("12.34.56.78")}

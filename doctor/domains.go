@@ -60,7 +60,7 @@ func (g Gateway) examineDomains(ctx context.Context, x *exam) []*farm {
 
 // explore finds a domain's servers, tries the port of each, and opens a stream with the first that answers.
 func (x *exam) explore(ctx context.Context, f *farm, from string) {
-	f.service = x.service(ctx, f.domain)
+	f.service = x.service(ctx, "xmpp-server", f.domain)
 	switch {
 	case f.service.declined():
 		return

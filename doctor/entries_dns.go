@@ -78,4 +78,11 @@ var dnsEntries = []Entry{
 		Remedy:  "Add the name to the DNS that this machine asks, or to its HOSTS file, with the perimeter address of the other machine.",
 		Next:    "Whether the name is spelt the same in the configuration, in the certificate and in the Allow list.",
 	},
+	{
+		Code: "dns.federation-srv", Severity: Error, From: []Vantage{FromGateway}, Steps: []int{4},
+		Title:   "There is no SRV record for the SIP domain's Access Edge",
+		Meaning: "The configuration leaves it to the record _sipfederationtls._tcp of the domain to name the Access Edge (next_hop: srv). This machine sees no such record, or one that says that the domain does not federate. Every message in this direction is returned.",
+		Remedy:  "Publish _sipfederationtls._tcp.DOMAIN SRV 0 0 5061 sip.DOMAIN where this machine asks, or write the Edge's federation name into the configuration in place of srv.",
+		Next:    "nslookup -type=srv _sipfederationtls._tcp.DOMAIN on the gateway: split DNS may show the record to the Internet only.",
+	},
 }

@@ -37,6 +37,13 @@ var edgeEntries = []Entry{
 		Next:    "Whether it is slow for everybody: the load on the Edge, and its connection to the inside.",
 	},
 	{
+		Code: "edge.address-down", Severity: Warning, From: []Vantage{FromGateway}, Steps: []int{5},
+		Title:   "Some of the next hop's addresses cannot be reached",
+		Meaning: "The next hop has several addresses, or several hosts that stand in for each other; those in the evidence take no connection, and another one does. Messages arrive. When the one that serves goes away too, nothing is left.",
+		Remedy:  "Bring the Edge at that address back, or take the address out of the name's records and the host out of the next hop.",
+		Next:    "Whether the firewall lets the gateway out to some of the addresses only; telnet to each of them on 5061.",
+	},
+	{
 		Code: "gateway.hostname", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{6},
 		Title:   "The gateway's configured host name is not its real one",
 		Meaning: "The Allow list and the certificate agree, and the gateway is configured with another name, which it hands out in SIP. The Edge will send what belongs to a conversation to a name that it does not know.",

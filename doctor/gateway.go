@@ -25,13 +25,16 @@ type Gateway struct {
 	Status func(context.Context) ([]byte, error)
 }
 
-// hop is a next hop and what was seen of it.
+// hop is a host of a next hop and what was seen of it.
 type hop struct {
-	target  string   // host:port
-	host    string   // the name that its certificate has to carry
+	target  string // host:port
+	host    string
+	names   []string // its certificate has to carry one of them
 	domains []string // SIP domains behind it
 	minTLS  uint16
 	pin     string
+	lacking string  // the finding where the host has no address
+	peers   *[]*hop // all hosts of the same next hop, in their order: they stand in for each other
 
 	lookup  *lookup
 	dials   []*dialed
@@ -55,7 +58,7 @@ func (g Gateway) Examine(ctx context.Context) []Finding {
 		defer close(domains)
 		g.judgeStatus(ctx, x, g.examineDomains(ctx, x))
 	}()
-	hops := each(g.hops(), func(h *hop) *hop {
+	hops := each(g.hosts(ctx, x), func(h *hop) *hop {
 		g.visit(ctx, x, h)
 		return h
 	})
@@ -77,29 +80,6 @@ func portOf(address string, otherwise uint16) uint16 {
 	return uint16(n)
 }
 
-// hops are the distinct next hops of the configuration, in order of their names.
-func (g Gateway) hops() []*hop {
-	byTarget := map[string]*hop{}
-	for _, domain := range slices.Sorted(maps.Keys(g.Config.SIP.Domains)) {
-		d := g.Config.SIP.Domains[domain]
-		h := byTarget[d.NextHop]
-		if h == nil {
-			host, _, err := net.SplitHostPort(d.NextHop)
-			if err != nil {
-				host = d.NextHop
-			}
-			h = &hop{target: d.NextHop, host: host, minTLS: parseVersion(d.MinTLS), pin: d.Pin}
-			byTarget[d.NextHop] = h
-		}
-		h.domains = append(h.domains, domain)
-	}
-	var all []*hop
-	for _, target := range slices.Sorted(maps.Keys(byTarget)) {
-		all = append(all, byTarget[target])
-	}
-	return all
-}
-
 // maxQuestions bounds how many OPTIONS are sent on one connection.
 const maxQuestions = 50
 
@@ -118,7 +98,7 @@ func (g Gateway) visit(ctx context.Context, x *exam, h *hop) {
 		h.shaken = &handshake{err: err}
 		return
 	}
-	o := offer{name: h.host, oldest: h.minTLS}
+	o := offer{name: h.names[0], oldest: h.minTLS}
 	if g.Config.SIP.Certificate.Usable() {
 		o.pair = g.Config.SIP.Certificate.Pair
 	}
@@ -210,15 +190,19 @@ func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (w
 // and the firewall are both wrong, and putting either right is enough.
 func (g Gateway) judgeWay(ctx context.Context, x *exam, h *hop) bool {
 	if h.lookup.err != nil {
-		x.nameless(ctx, h.lookup, "dns.next-hop", "next hop "+h.target)
+		x.nameless(ctx, h.lookup, h.lacking, "next hop "+h.target)
 		return false
 	}
 	d := best(h.dials)
 	outside := loops(d.local, h.lookup.addrs)
+	served := slices.ContainsFunc(*h.peers, (*hop).reached)
 	switch {
 	case d.outcome == connected && outside:
 		x.find("nat.hairpin-used", h.host, h.lookup.String(), d.String())
-	case d.outcome == connected:
+	case served:
+		if down := inWords(h.dials); len(down) > 0 {
+			x.find("edge.address-down", h.target, append([]string{h.lookup.String()}, down...)...)
+		}
 	case outside:
 		x.find("dns.split-view", h.host, h.lookup.String(), "this machine is "+d.local.String())
 		x.find("nat.hairpin", h.host, append([]string{h.lookup.String()}, inWords(h.dials)...)...)
@@ -241,7 +225,7 @@ func (g Gateway) judgeTLS(x *exam, h *hop, own bool) {
 		x.find(h.why.code, h.target, h.why.evidence...)
 	}
 	if len(s.chain) > 0 {
-		p := papers{chain: s.chain, want: []string{h.host}, pin: h.pin, roots: c.Roots, known: parse(c.Pair.Certificate), now: time.Now()}
+		p := papers{chain: s.chain, want: h.names, pin: h.pin, roots: c.Roots, known: parse(c.Pair.Certificate), now: time.Now()}
 		for _, f := range p.faults() {
 			if f.code == "tls.name-mismatch" && slices.ContainsFunc(h.answers, answer.internal) {
 				continue // the internal interface has a name of its own: it is said below what it is

@@ -91,7 +91,7 @@ func (x *exam) alias(ctx context.Context, name string) string {
 	return strings.TrimSuffix(canonical, ".")
 }
 
-// service is the answer to the question for a domain's XMPP servers.
+// service is the answer to the question for a domain's servers.
 type service struct {
 	records []*net.SRV // by priority; equal ones by name, so that reports do not differ
 	err     error
@@ -111,12 +111,13 @@ func (s service) String() string {
 
 const xmppSRV = "_xmpp-server._tcp."
 
-func (x *exam) service(ctx context.Context, domain string) service {
+// service asks for the SRV records of a service of a domain: "xmpp-server", "sipfederationtls".
+func (x *exam) service(ctx context.Context, what, domain string) service {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	_, records, err := x.net.LookupSRV(ctx, "xmpp-server", "tcp", domain)
+	_, records, err := x.net.LookupSRV(ctx, what, "tcp", domain)
 	if err == nil && len(records) == 0 {
-		err = &net.DNSError{Err: "no such host", Name: xmppSRV + domain, IsNotFound: true}
+		err = &net.DNSError{Err: "no such host", Name: "_" + what + "._tcp." + domain, IsNotFound: true}
 	}
 	slices.SortStableFunc(records, func(a, b *net.SRV) int {
 		if a.Priority != b.Priority {

@@ -25,7 +25,7 @@ func (o Outside) Examine(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	x := newExam(FromOutside, o.Network)
-	s := x.service(ctx, o.Domain)
+	s := x.service(ctx, "xmpp-server", o.Domain)
 	asked := "SRV " + xmppSRV + o.Domain + ": " + s.String()
 	switch {
 	case s.declined():

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"fedlab/gateway/config"
 )
 
 // Plan lists what Examine would do, without doing it: every question, connection and request that is known beforehand.
@@ -14,11 +16,18 @@ func (g Gateway) Plan() []string {
 		"read the configuration's own certificate: names against "+g.Config.Hostname+", dates, usage, chain, key",
 		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on ports %d and %d",
 			Watch, portOf(g.Config.SIP.Listen, sipPort), portOf(g.Config.XMPP.Listen, xmppPort)))
-	for _, h := range g.hops() {
-		plan = append(plan,
-			"look up the address of "+h.host,
-			"connect to "+h.target+" by TCP, up to three times, and once more for a TLS handshake with the gateway's certificate",
-			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions)))
+	options := fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions))
+	for _, n := range g.nextHops() {
+		hosts := n.hosts
+		if hosts == nil {
+			plan = append(plan, "look up "+config.SRVName(n.domains[0])+" SRV, and for each host that it names:")
+			hosts = []string{"the host"}
+		}
+		for _, target := range hosts {
+			plan = append(plan,
+				"look up the address of "+hostOf(target),
+				"connect to "+target+" by TCP, up to three times, and once more for a TLS handshake with the gateway's certificate", options)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.Config.XMPP.Expanded())) {
 		plan = append(plan,

@@ -78,7 +78,7 @@ func healthy() *deployment {
 		hostname:    "xmpp.jds.local",
 		gatewayLeaf: pki.Leaf{Subject: "xmpp.jds.local", Server: true},
 		edgeLeaf:    pki.Leaf{Subject: "sip.contoso.com", Server: true},
-		sip:         config.SIPDomain{NextHop: "sip.contoso.com:5061", MinTLS: "1.2"},
+		sip:         config.SIPDomain{NextHop: config.NextHop{"sip.contoso.com:5061"}, MinTLS: "1.2"},
 		xmpp:        config.XMPPDomain{TLS: config.TLSNever},
 		allow:       map[string]string{"gmail.com": "xmpp.jds.local"},
 		edgeSays:    func(string, string) string { return "200 OK" },

@@ -92,7 +92,7 @@ func (loopback) LookupSRV(context.Context, string, string, string) (string, []*n
 func testConfig() *config.Config {
 	return &config.Config{
 		Hostname: "xmpp.jds.local",
-		SIP:      config.SIP{Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: "sip.contoso.com:5061"}}},
+		SIP:      config.SIP{Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{"sip.contoso.com:5061"}}}},
 		XMPP:     config.XMPP{Domains: map[string]config.XMPPDomain{"gmail.com": {Also: []string{"googlemail.com"}}}},
 	}
 }

@@ -124,6 +124,16 @@ func (s sipSide) report(to *Status) {
 		if l.LastErr != nil {
 			line.LastError = l.LastErr.Error()
 		}
+		for _, p := range l.Places {
+			a := AddressStatus{Target: p.Target, At: p.At, Rests: p.Rests}
+			if p.Address.IsValid() {
+				a.Address = p.Address.String()
+			}
+			if p.Err != nil {
+				a.Error = p.Err.Error()
+			}
+			line.Addresses = append(line.Addresses, a)
+		}
 		to.SIP.Links = append(to.SIP.Links, line)
 	}
 	if r := st.LastRefusal; r != nil {

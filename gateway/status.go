@@ -88,6 +88,17 @@ type LinkStatus struct {
 	TLS       string   `json:"tls,omitempty"`
 	Remote    string   `json:"remote,omitempty"`
 	LastError string   `json:"last_error,omitempty"`
+
+	Addresses []AddressStatus `json:"addresses"` // every address that was tried
+}
+
+// AddressStatus is an address of a next hop, and what became of the last attempt to use it.
+type AddressStatus struct {
+	Target  string    `json:"target"`            // host:port
+	Address string    `json:"address,omitempty"` // empty: the host has none
+	At      time.Time `json:"at"`
+	Error   string    `json:"error,omitempty"` // empty: it worked
+	Rests   time.Time `json:"rests,omitzero"`  // it is tried after the others until then
 }
 
 // RefusalStatus is a connection that was refused.

@@ -184,6 +184,9 @@ func (w *world) startEdge(ctx context.Context, name string) error {
 	if e.Federation.IsValid() {
 		c.Federation = netip.AddrPortFrom(e.Federation, 5061).String()
 	}
+	if e.Second.IsValid() {
+		c.Second = netip.AddrPortFrom(e.Second, 5061).String()
+	}
 	if e.Internal.IsValid() {
 		c.Internal = netip.AddrPortFrom(e.Internal, 5061).String()
 	}

@@ -160,7 +160,13 @@ func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
 		if err != nil {
 			return e, err
 		}
-		e.Name, _, _ = strings.Cut(c.SIP.Domains[domain].NextHop, ":")
+		next := c.SIP.Domains[domain].NextHop
+		if next.SRV() {
+			return e, fmt.Errorf("--name has to say what the Edge is called: the configuration leaves the next hop of %s to DNS", domain)
+		}
+		if e.Name, _, err = net.SplitHostPort(next[0]); err != nil {
+			return e, fmt.Errorf("next_hop %q is no host:port: %w", next[0], err)
+		}
 	}
 	for _, entry := range f.allow {
 		domain, hop, ok := strings.Cut(entry, "=")

@@ -110,8 +110,8 @@ func (k *checker) sipDomains(c *Config) {
 	for _, domain := range slices.Sorted(maps.Keys(c.SIP.Domains)) {
 		d := c.SIP.Domains[domain]
 		k.name(k.root.KeyAt("sip", "domains", domain), "domain", domain)
-		if d.NextHop != "" {
-			k.nextHop(d, k.root.At("sip", "domains", domain, "next_hop"))
+		if at := k.root.At("sip", "domains", domain); at.Get("next_hop") != nil {
+			k.nextHop(d, at.Get("next_hop"))
 		}
 		d.Pin = k.pin(d.Pin, k.root.At("sip", "domains", domain, "pin"))
 		c.SIP.Domains[domain] = d
@@ -125,27 +125,6 @@ func (k *checker) pin(pin string, at *strictyaml.Node) string {
 		k.At(at, "pin is not a SHA-256 fingerprint: it has 64 hexadecimal digits, as \"openssl x509 -noout -fingerprint -sha256\" prints it")
 	}
 	return pin
-}
-
-func (k *checker) nextHop(d SIPDomain, at *strictyaml.Node) {
-	host, port, err := net.SplitHostPort(d.NextHop)
-	if err != nil {
-		m := k.At(at, "next_hop %q is not host:port", d.NextHop)
-		if !strings.Contains(d.NextHop, ":") {
-			m.Suggestion = d.NextHop + ":5061"
-		}
-		return
-	}
-	if _, ok := portNumber(port); !ok {
-		k.At(at, "next_hop %q: %q is not a port; a port is a number from 1 to 65535", d.NextHop, port)
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		if d.Pin == "" {
-			k.At(at, "next_hop %q is an address: write the Edge's federation name, which its certificate has to carry, or add the pin of its certificate", d.NextHop)
-		}
-		return
-	}
-	k.name(at, "next_hop", host)
 }
 
 func (k *checker) xmppDomains(c *Config) {

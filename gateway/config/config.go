@@ -30,10 +30,10 @@ type SIP struct {
 
 // SIPDomain is one SIP domain and the way to it.
 type SIPDomain struct {
-	NextHop string `yaml:"next_hop" need:"true"`            // host:port of the Access Edge's federation listener. The host is the name its certificate must carry
-	MinTLS  string `yaml:"min_tls" oneof:"1.0 1.1 1.2 1.3"` // "1.0", "1.1", "1.2" (default), "1.3": the oldest version accepted from this peer
-	Pin     string `yaml:"pin"`                             // SHA-256 fingerprint (hex, colons allowed) that takes the place of the chain where one cannot be verified
-	Mode    Mode   `yaml:"mode" oneof:"session page"`       // default session
+	NextHop NextHop `yaml:"next_hop" need:"true"`            // the Access Edge's federation listener: host:port, several of them, or srv
+	MinTLS  string  `yaml:"min_tls" oneof:"1.0 1.1 1.2 1.3"` // "1.0", "1.1", "1.2" (default), "1.3": the oldest version accepted from this peer
+	Pin     string  `yaml:"pin"`                             // SHA-256 fingerprint (hex, colons allowed) that takes the place of the chain where one cannot be verified
+	Mode    Mode    `yaml:"mode" oneof:"session page"`       // default session
 }
 
 // Mode is how messages are sent to the users of a SIP domain. What comes in is understood in either form.

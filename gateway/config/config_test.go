@@ -75,6 +75,27 @@ func TestCertificateForXMPP(t *testing.T) {
 	}
 }
 
+func TestNextHop(t *testing.T) {
+	for text, want := range map[string]struct {
+		hosts NextHop
+		shown string
+	}{
+		"sip.contoso.com:5061":                          {NextHop{"sip.contoso.com:5061"}, "sip.contoso.com:5061"},
+		"[edge1.contoso.com:5061, edge2.example:15061]": {NextHop{"edge1.contoso.com:5061", "edge2.example:15061"}, "edge1.contoso.com:5061, edge2.example:15061"},
+		"srv": {NextHop{BySRV}, "_sipfederationtls._tcp.contoso.com"},
+	} {
+		c, err := parse(files(t), strings.Replace(healthy, "sip.contoso.com:5061", text, 1))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := c.SIP.Domains["contoso.com"].NextHop
+		if !reflect.DeepEqual(got, want.hosts) || got.Show("contoso.com") != want.shown || got.SRV() != (text == "srv") {
+			t.Errorf("%s: %q, shown as %s", text, got, got.Show("contoso.com"))
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	c, err := parse(files(t), healthy)
 	if err != nil {
@@ -92,7 +113,7 @@ func TestParse(t *testing.T) {
 		SIP: SIP{
 			Listen:      "10.11.12.40:5061",
 			Certificate: Certificate{Cert: "gateway.pem", Key: "gateway.key", Authorities: "private-ca.pem"},
-			Domains:     map[string]SIPDomain{"contoso.com": {NextHop: "sip.contoso.com:5061", MinTLS: "1.2"}},
+			Domains:     map[string]SIPDomain{"contoso.com": {NextHop: NextHop{"sip.contoso.com:5061"}, MinTLS: "1.2"}},
 		},
 		XMPP: XMPP{
 			Listen: "10.11.12.40:5269",
@@ -138,6 +159,12 @@ func TestMistakes(t *testing.T) {
 		{"    contoso.com: {next_hop: sip.contoso.com:5061}", "    {}", `no SIP domain`, nil, false},
 		{"sip.contoso.com:5061", "sip.contoso.com", `(did you mean "sip.contoso.com:5061"?)`, nil, false},
 		{"sip.contoso.com:5061", "10.11.12.33:5061", `write the Edge's federation name`, nil, false},
+		{"sip.contoso.com:5061", "[sip.contoso.com:5061, sip2.contoso.com]", `fedgate.yaml:7:52: next_hop "sip2.contoso.com" is not host:port (did you mean "sip2.contoso.com:5061"?)`, nil, false},
+		{"sip.contoso.com:5061", "[sip.contoso.com:5061, sip.contoso.com:5061]", `fedgate.yaml:7:52: next_hop: sip.contoso.com:5061 stands here a second time`, nil, false},
+		{"sip.contoso.com:5061", "[sip.contoso.com:5061, srv]", `fedgate.yaml:7:52: next_hop: srv stands alone`, nil, false},
+		{"sip.contoso.com:5061", "SRV", `fedgate.yaml:7:29: next_hop "SRV" is not host:port (did you mean "srv"?)`, nil, false},
+		{"sip.contoso.com:5061", "[]", `fedgate.yaml:7:29: next_hop names no host`, nil, false},
+		{"sip.contoso.com:5061", "{host: sip.contoso.com}", `fedgate.yaml:7:29: next_hop has to be`, nil, false},
 		{"5061}", `5061, pin: "AB:CD"}`, `pin is not a SHA-256 fingerprint`, nil, false},
 		{"5061}", `5061, min_tls: 1.4}`, `unknown value of min_tls "1.4"`, nil, false},
 		{"[googlemail.com]", "[jabber.org]", `jabber.org stands here a second time; the first is in xmpp.domains`, nil, false},

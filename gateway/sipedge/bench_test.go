@@ -68,7 +68,7 @@ func realWorld(b *testing.B, sink im.Sink) (*Edge, *lane) {
 	b.Cleanup(func() { _ = listener.Close() })
 	e := must(New(Config{
 		Network: network.OS{}, Hostname: gatewayName, Listen: "127.0.0.1:0", Certificate: certificate(gatewayName), Roots: pki.Roots(ca),
-		Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: "localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)}},
+		Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{"localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)}}},
 		Foreign: func(d string) bool { return d == "gmail.com" }, Queue: 100_000,
 	}, sink))
 	ctx, cancel := context.WithCancel(context.Background())

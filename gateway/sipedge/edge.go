@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,21 +153,8 @@ func orElse[T comparable](v *T, otherwise T) {
 // route makes the next hops: domains with the same next hop share one.
 func (e *Edge) route(domains map[string]config.SIPDomain) error {
 	byAddress := make(map[string]*hop)
-	var names []string
-	for name := range domains {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		d := domains[name]
-		address := d.NextHop
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			address = net.JoinHostPort(address, "5061")
-		}
-		host, port, err := net.SplitHostPort(address)
-		if err != nil || host == "" {
-			return fmt.Errorf("sipedge: domain %s: next hop %q is no host:port", name, d.NextHop)
-		}
+	for _, name := range slices.Sorted(maps.Keys(domains)) {
+		d, domain := domains[name], normalName(name)
 		minTLS, err := parseVersion(d.MinTLS)
 		if err != nil {
 			return fmt.Errorf("sipedge: domain %s: min_tls: %w", name, err)
@@ -177,12 +165,22 @@ func (e *Edge) route(domains map[string]config.SIPDomain) error {
 				return fmt.Errorf("sipedge: domain %s: pin: %w", name, err)
 			}
 		}
-		address = net.JoinHostPort(normalName(host), port)
+		targets, err := configured(d.NextHop)
+		if err != nil {
+			return fmt.Errorf("sipedge: domain %s: %w", name, err)
+		}
+		address := inOrder(targets)
+		if d.NextHop.SRV() {
+			address = d.NextHop.Show(domain)
+		}
 		h := byAddress[address]
 		if h == nil {
 			h = &hop{
-				address: address, host: normalName(host), domains: make(map[string]bool), minTLS: minTLS, pin: pin, pages: d.Mode == config.ModePage,
-				changed: make(chan struct{}), kick: make(chan struct{}, 1),
+				address: address, targets: targets, domains: make(map[string]bool), minTLS: minTLS, pin: pin, pages: d.Mode == config.ModePage,
+				places: make(map[place]*experience), changed: make(chan struct{}), kick: make(chan struct{}, 1),
+			}
+			if d.NextHop.SRV() {
+				h.discovered = domain
 			}
 			byAddress[address] = h
 			e.hops = append(e.hops, h)
@@ -190,8 +188,8 @@ func (e *Edge) route(domains map[string]config.SIPDomain) error {
 		if h.minTLS != minTLS || h.pin != pin || h.pages != (d.Mode == config.ModePage) {
 			return fmt.Errorf("sipedge: domain %s: mode, min_tls or pin differ from another domain's with the same next hop %s", name, address)
 		}
-		h.domains[normalName(name)] = true
-		e.byDomain[normalName(name)] = h
+		h.domains[domain] = true
+		e.byDomain[domain] = h
 	}
 	return nil
 }

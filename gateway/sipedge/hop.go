@@ -27,7 +27,7 @@ const (
 // LinkError says why there is no link to a next hop.
 type LinkError struct {
 	NextHop string
-	Step    string // "connect", "tls", "link" (it was up and ended), "busy" (503 with Retry-After)
+	Step    string // "resolve", "connect", "tls", "link" (it was up and ended), "busy" (503 with Retry-After)
 	Err     error
 }
 
@@ -43,16 +43,21 @@ func (e *LinkError) Error() string {
 // Unwrap gives the cause.
 func (e *LinkError) Unwrap() error { return e.Err }
 
-// hop is one next hop: an Access Edge's federation listener, the SIP domains behind it, and the links with it.
+// hop is one next hop: an Access Edge's federation listener, or several that stand in for each other, the SIP domains behind it, and
+// the links with it.
 type hop struct {
-	address string // host:port
-	host    string // the name its certificate must carry
-	domains map[string]bool
-	minTLS  uint16
-	pin     string
-	pages   bool // messages go outside sessions
+	address    string // host:port, several of them, or the name of the SRV record
+	discovered string // the domain whose SRV record names the targets; empty: they are configured
+	domains    map[string]bool
+	minTLS     uint16
+	pin        string
+	pages      bool // messages go outside sessions
 
 	mu       sync.Mutex
+	targets  []target  // where it is, as far as is known
+	asked    time.Time // when its SRV record was asked for last
+	draws    uint64    // how often its targets were put into order
+	places   map[place]*experience
 	links    []*link
 	attempts int // to connect, that are over
 	lastErr  error
@@ -168,10 +173,11 @@ func (h *hop) keep(ctx context.Context, e *Edge) {
 		h.mu.Unlock()
 		l, err := h.connect(ctx, e)
 		if err == nil {
-			e.log.Info("link up", "next_hop", h.address, "local", l.conn.LocalAddr().String(), "tls", tls.VersionName(l.conn.ConnectionState().Version))
+			e.log.Info("link up", "next_hop", h.address, "remote", l.conn.RemoteAddr().String(), "local", l.conn.LocalAddr().String(), "tls", tls.VersionName(l.conn.ConnectionState().Version))
 			select {
 			case <-l.done:
 				err = &LinkError{h.address, "link", l.reason()}
+				h.learn(l.place, l.reason())
 			case <-ctx.Done():
 				return
 			}
@@ -217,25 +223,6 @@ func (h *hop) pause(ctx context.Context, us string, failures int) {
 	case <-h.kick:
 	case <-ctx.Done():
 	}
-}
-
-// connect dials, verifies and starts one link.
-func (h *hop) connect(ctx context.Context, e *Edge) (*link, error) {
-	dial, cancel := context.WithTimeout(ctx, connectTimeout)
-	raw, err := e.network.DialContext(dial, "tcp", h.address)
-	cancel()
-	if err != nil {
-		return nil, &LinkError{h.address, "connect", err}
-	}
-	conn := tls.Client(raw, e.clientTLS(h))
-	if err := handshake(ctx, conn); err != nil {
-		return nil, &LinkError{h.address, "tls", err}
-	}
-	l := newLink(conn, e.stack.nextLink(), true, []*hop{h})
-	if !e.serve(l) {
-		return nil, &LinkError{h.address, "link", net.ErrClosed}
-	}
-	return l, nil
 }
 
 // handshake runs the TLS handshake within its time; on failure the connection is closed.

@@ -28,6 +28,7 @@ type link struct {
 	id      linkName // its address, as sipgo writes it
 	hops    []*hop   // whose certificate name it presented
 	dialled bool     // by us
+	place   place    // that was dialled
 	since   time.Time
 	arrived arrivals
 

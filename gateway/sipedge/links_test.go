@@ -206,7 +206,7 @@ func TestDomainsBehindTheirEdge(t *testing.T) {
 		r.outcome(nil)
 		p.expect("SIP/2.0 202 ")
 	}, func(c *Config) {
-		c.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: "sip.contoso.com:5061"}, "fabrikam.com": {NextHop: "sip.fabrikam.com:5061"}}
+		c.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{"sip.contoso.com:5061"}}, "fabrikam.com": {NextHop: config.NextHop{"sip.fabrikam.com:5061"}}}
 	})
 }
 

@@ -2,28 +2,48 @@ package sipedge
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// memnet is a network in memory: hosts listen by name, connections have unbounded buffers. It blocks only on sync.Cond made
-// in the bubble, so that virtual time passes.
+// memnet is a network in memory: hosts listen by name or by address, connections have unbounded buffers. It blocks only on sync.Cond
+// made in the bubble, so that virtual time passes.
 type memnet struct {
 	mu        sync.Mutex
 	listeners map[string]*memListener // "host:port"
 	dead      map[string]bool         // dialled, and never answers
 	port      uint16
+	addresses map[string][]netip.Addr // of names; one that is not here gets one
+	records   map[string][]*net.SRV   // by name
+	failing   bool                    // DNS answers that it cannot
 }
 
 func newMemnet() *memnet {
-	return &memnet{listeners: make(map[string]*memListener), dead: make(map[string]bool), port: 40000}
+	return &memnet{
+		listeners: make(map[string]*memListener), dead: make(map[string]bool), port: 40000,
+		addresses: make(map[string][]netip.Addr), records: make(map[string][]*net.SRV),
+	}
+}
+
+// place is where an address leads: a name's, where one has it that listens under its name.
+func (n *memnet) place(address string) string {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || n.listeners[address] != nil {
+		return address
+	}
+	for name, all := range n.addresses {
+		if by := net.JoinHostPort(name, strconv.Itoa(int(at.Port()))); slices.Contains(all, at.Addr()) && (n.listeners[by] != nil || n.dead[by]) {
+			return by
+		}
+	}
+	return address
 }
 
 // host is one machine's view.
@@ -34,6 +54,7 @@ type memhost struct {
 
 func (h memhost) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	h.mu.Lock()
+	address = h.place(address)
 	l, dead := h.listeners[address], h.dead[address]
 	h.port++
 	port := h.port
@@ -71,12 +92,32 @@ func (h memhost) Listen(_ context.Context, _, address string) (net.Listener, err
 	return l, nil
 }
 
-func (memhost) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return nil, errors.New("memnet has no addresses")
+func (h memhost) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all, known := h.addresses[name]
+	if !known {
+		all = []netip.Addr{netip.AddrFrom4([4]byte{10, 11, 12, byte(100 + len(h.addresses))})}
+		h.addresses[name] = all
+	}
+	if len(all) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return all, nil
 }
 
-func (memhost) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
-	return "", nil, errors.New("memnet has no records")
+func (h memhost) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	name = "_" + service + "._" + proto + "." + name
+	records := h.records[name]
+	switch {
+	case h.failing:
+		return "", nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+	case len(records) == 0:
+		return "", nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return name, records, nil
 }
 
 type memAddr string

@@ -11,7 +11,7 @@ import (
 )
 
 func paging(c *Config) {
-	c.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: edgeName + ":5061", Mode: config.ModePage}}
+	c.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{edgeName + ":5061"}, Mode: config.ModePage}}
 }
 
 // TestPageMode: M01, M02, M05, M07. Single messages for SIP/SIMPLE peers: the fields of RFC 7572 Table 1, one at a time.

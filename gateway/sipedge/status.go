@@ -1,14 +1,17 @@
 package sipedge
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 )
 
 // LinkStatus is the state of the links with one next hop, for health and for the doctor.
 type LinkStatus struct {
-	NextHop  string
+	NextHop  string // host:port, several of them, or the name of the SRV record
 	Domains  []string
 	Dialled  bool   // our own link is up
 	Accepted int    // links that the peer made
@@ -16,6 +19,16 @@ type LinkStatus struct {
 	LastErr  error  // why the last attempt failed or the last link ended; see [LinkError], [PeerError]
 	Version  string // of TLS on our own link
 	Remote   net.Addr
+	Places   []PlaceStatus // every address that was tried, sorted
+}
+
+// PlaceStatus is an address of a next hop, and what became of the last attempt to use it.
+type PlaceStatus struct {
+	Target  string         // host:port
+	Address netip.AddrPort // zero: the host has none
+	At      time.Time
+	Err     error     // nil: it worked
+	Rests   time.Time // it is tried after the others until then; zero: it is not
 }
 
 // Up reports whether requests can be sent.
@@ -60,6 +73,12 @@ func (h *hop) status() LinkStatus {
 	for d := range h.domains {
 		s.Domains = append(s.Domains, d)
 	}
+	for p, x := range h.places {
+		s.Places = append(s.Places, PlaceStatus{p.target, p.address, x.at, x.err, x.rests})
+	}
+	slices.SortFunc(s.Places, func(a, b PlaceStatus) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), a.Address.Compare(b.Address))
+	})
 	for _, l := range h.links {
 		switch {
 		case l.reason() != nil:

@@ -57,17 +57,17 @@ func (e *Edge) Renew(certificate tls.Certificate, roots *x509.CertPool) {
 	e.papers.Store(&papers{certificate, verifier{roots, time.Now}})
 }
 
-// clientTLS is for the connection we make to h. crypto/x509's own verification is off, ours takes its place.
-func (e *Edge) clientTLS(h *hop) *tls.Config {
+// clientTLS is for the connection we make to a host of h. crypto/x509's own verification is off, ours takes its place.
+func (e *Edge) clientTLS(h *hop, t target) *tls.Config {
 	p := e.papers.Load()
 	return &tls.Config{
-		ServerName:         h.host,
+		ServerName:         t.names[0],
 		Certificates:       []tls.Certificate{p.certificate},
 		InsecureSkipVerify: true, // VerifyConnection does it: a CN-only name, a pin
 		MinVersion:         h.minTLS,
 		CipherSuites:       suites(h.minTLS),
 		VerifyConnection: func(s tls.ConnectionState) error {
-			_, err := p.verifier.check(s.PeerCertificates, []string{h.host}, h.pin)
+			_, err := p.verifier.check(s.PeerCertificates, t.names, h.pin)
 			return err
 		},
 	}
@@ -75,7 +75,7 @@ func (e *Edge) clientTLS(h *hop) *tls.Config {
 
 // serverTLS is for connections that come in. Whoever presents no certificate of a next hop fails in the handshake and never
 // reaches SIP. RFC 5922 §7.4
-func (e *Edge) serverTLS() *tls.Config {
+func (e *Edge) serverTLS(ctx context.Context) *tls.Config {
 	oldest := uint16(tls.VersionTLS13)
 	for _, h := range e.hops {
 		oldest = min(oldest, h.minTLS)
@@ -87,9 +87,26 @@ func (e *Edge) serverTLS() *tls.Config {
 		CipherSuites:   suites(oldest),
 		VerifyConnection: func(s tls.ConnectionState) error {
 			_, err := e.identify(s)
+			if refused, ok := errors.AsType[*PeerError](err); ok && refused.Reason == ErrName && e.findAnew(ctx) {
+				_, err = e.identify(s)
+			}
 			return err
 		},
 	}
+}
+
+// findAnew asks for SRV records again, as somebody has come whose name the last answers did not have. It says whether any was asked for.
+func (e *Edge) findAnew(ctx context.Context) (asked bool) {
+	for _, h := range e.hops {
+		h.mu.Lock()
+		due := h.discovered != "" && time.Since(h.asked) >= lookupRest
+		h.mu.Unlock()
+		if due {
+			asked = true
+			_, _ = h.find(ctx, e) // what goes wrong is told where the link is made
+		}
+	}
+	return asked
 }
 
 // identify says which next hops a client that connected is.
@@ -97,14 +114,13 @@ func (e *Edge) identify(s tls.ConnectionState) ([]*hop, error) {
 	var found []*hop
 	var first error
 	var expected []string
-	for _, h := range e.hops {
-		expected = append(expected, h.host)
-	}
 	p := e.papers.Load()
 	for _, h := range e.hops {
-		_, err := p.verifier.check(s.PeerCertificates, []string{h.host}, h.pin)
+		names := h.names()
+		expected = append(expected, names...)
+		_, err := p.verifier.check(s.PeerCertificates, names, h.pin)
 		if err == nil && s.Version < h.minTLS {
-			err = &PeerError{Reason: ErrVersion, Expected: []string{h.host}, At: time.Now(), Err: errors.New(tls.VersionName(s.Version))}
+			err = &PeerError{Reason: ErrVersion, Expected: names, At: time.Now(), Err: errors.New(tls.VersionName(s.Version))}
 		}
 		if err == nil {
 			found = append(found, h)
@@ -124,7 +140,7 @@ func (e *Edge) identify(s tls.ConnectionState) ([]*hop, error) {
 
 // accept takes connections until the listener closes.
 func (e *Edge) accept(ctx context.Context, listener net.Listener) {
-	config := e.serverTLS()
+	config := e.serverTLS(ctx)
 	var door doorstep
 	for {
 		raw, err := listener.Accept()
@@ -197,10 +213,11 @@ func hostOf(address string) string {
 	return host
 }
 
+// hopNames are the names by which next hops are known.
 func hopNames(hops []*hop) string {
 	var names []string
 	for _, h := range hops {
-		names = append(names, h.host)
+		names = append(names, h.names()...)
 	}
 	return strings.Join(names, ", ")
 }

@@ -100,7 +100,7 @@ func TestTorture(t *testing.T) {
 			}, func(c *Config) {
 				c.Domains = map[string]config.SIPDomain{}
 				for _, d := range []string{"contoso.com", "example.net", "example.com", "example.org", "company.com"} {
-					c.Domains[d] = config.SIPDomain{NextHop: edgeName}
+					c.Domains[d] = config.SIPDomain{NextHop: config.NextHop{edgeName}}
 				}
 				c.Foreign = func(string) bool { return true }
 			})

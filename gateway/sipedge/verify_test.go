@@ -56,7 +56,7 @@ func TestPeerCertificates(t *testing.T) {
 					cert = issued(w, c.leaf, c.by, conf)
 					if c.pin {
 						sum := verifierPin(cert)
-						conf.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: edgeName + ":5061", Pin: strings.ToUpper(sum[:2]) + ":" + sum[2:]}}
+						conf.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{edgeName + ":5061"}, Pin: strings.ToUpper(sum[:2]) + ":" + sum[2:]}}
 					}
 				}
 				inWorldWith(t, prepare, func(w *world) {
@@ -215,7 +215,7 @@ func TestTLSVersions(t *testing.T) {
 		t.Run(c.min+" "+tls.VersionName(c.version), func(t *testing.T) {
 			prepare := func(w *world, conf *Config) {
 				conf.Certificate = w.certificate(pki.Leaf{Subject: gatewayName, Names: []string{gatewayName}, Server: true, RSA: true})
-				conf.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: edgeName, MinTLS: c.min}}
+				conf.Domains = map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{edgeName}, MinTLS: c.min}}
 			}
 			inWorldWith(t, prepare, func(w *world) {
 				old := &tls.Config{

@@ -57,7 +57,7 @@ func inWorldWith(t *testing.T, change func(*world, *Config), f func(*world)) {
 		c := Config{
 			Network: memhost{w.net, gatewayName}, Hostname: gatewayName,
 			Certificate: w.certificate(pki.Leaf{Subject: gatewayName, Names: []string{gatewayName}, Server: true}),
-			Roots:       pki.Roots(ca), Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: edgeName + ":5061"}},
+			Roots:       pki.Roots(ca), Domains: map[string]config.SIPDomain{"contoso.com": {NextHop: config.NextHop{edgeName + ":5061"}}},
 			Foreign: func(d string) bool { return d == "gmail.com" },
 		}
 		change(w, &c)

@@ -84,8 +84,10 @@ func (c *topologyChecker) gateway(h Host, at *strictyaml.Node, name string) {
 		}
 	}
 	for _, domain := range sortedKeys(h.Gateway.SIP) {
-		if hop := h.Gateway.SIP[domain].NextHop; hop != "" {
-			hostPort(c.List, "next_hop", hop, "5061", at.At("sip", domain, "next_hop"))
+		for i, hop := range h.Gateway.SIP[domain].NextHop {
+			if hop != "srv" {
+				hostPort(c.List, "next_hop", hop, "5061", at.At("sip", domain, "next_hop", strconv.Itoa(i)))
+			}
 		}
 	}
 }
@@ -134,7 +136,7 @@ func (c *topologyChecker) edge(h Host, name string, at *strictyaml.Node) {
 	for segment, p := range h.Interfaces {
 		own = append(append(own, p.Addr()), h.Addresses[segment]...)
 	}
-	for key, a := range map[string]netip.Addr{"federation": e.Federation, "internal": e.Internal} {
+	for key, a := range map[string]netip.Addr{"federation": e.Federation, "second": e.Second, "internal": e.Internal} {
 		if a.IsValid() && len(own) > 0 && !slices.Contains(own, a) {
 			c.At(at.At(key), "%s is not an address of host %s", a, name)
 		}

@@ -179,7 +179,7 @@ type Gateway struct {
 
 // GatewaySIP is one SIP domain of the gateway's configuration.
 type GatewaySIP struct {
-	NextHop string `yaml:"next_hop" need:"true"`            // host:port of the Edge's federation listener
+	NextHop Values `yaml:"next_hop" need:"true"`            // host:port of the Edge's federation listener, several of them, or "srv": where the SRV record leads
 	MinTLS  string `yaml:"min_tls" oneof:"1.0 1.1 1.2 1.3"` // oldest version accepted from it; default 1.2
 	Pin     string `yaml:"pin"`                             // SHA-256 fingerprint in place of a chain
 }
@@ -228,6 +228,7 @@ type User struct {
 type Edge struct {
 	Name       string            `yaml:"name" need:"true"`       // the federation name, which its certificate carries
 	Federation netip.Addr        `yaml:"federation" need:"true"` // address of the federation listener, port 5061
+	Second     netip.Addr        `yaml:"second"`                 // federation address of a second Edge with the same name, certificate and pool, port 5061
 	Internal   netip.Addr        `yaml:"internal"`               // address of the internal interface, port 5061
 	Domains    Values            `yaml:"domains" need:"true"`    // the organisation's SIP domains
 	Allow      map[string]string `yaml:"allow"`                  // Allow list: federated domain to the name of its next hop

@@ -28,6 +28,7 @@ type Config struct {
 	Name    string          // federation name, which the certificate carries: sip.contoso.com
 
 	Federation string // address of the federation listener: "10.11.12.33:5061"
+	Second     string // that of a second Edge, which shares name, certificate and pool with this one; empty: none
 	Internal   string // address of the internal interface: "10.10.10.50:5061"; empty: none
 
 	Certificate         tls.Certificate     // of the federation listener and of the connections the Edge opens
@@ -172,7 +173,7 @@ func Start(ctx context.Context, cfg Config) (*Edge, error) {
 	if err := e.setUsers(cfg.Users); err != nil {
 		return nil, err
 	}
-	for _, address := range []string{cfg.Federation, cfg.Internal} {
+	for _, address := range []string{cfg.Federation, cfg.Second, cfg.Internal} {
 		if address == "" {
 			continue
 		}
@@ -188,7 +189,7 @@ func Start(ctx context.Context, cfg Config) (*Edge, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.wg.Go(e.loop)
 	for i, l := range e.listeners {
-		e.wg.Go(func() { e.accept(l, i == 1) })
+		e.wg.Go(func() { e.accept(l, cfg.Internal != "" && i == len(e.listeners)-1) })
 	}
 	e.post(e.begin)
 	return e, nil
