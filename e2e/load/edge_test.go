@@ -158,6 +158,13 @@ func (e *edge) up(t testing.TB) *wire {
 	}
 }
 
+// next is closed when the gateway has made another link.
+func (e *edge) next() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.linked
+}
+
 func (e *edge) down() {
 	_ = e.listener.Close()
 	e.mu.Lock()
@@ -229,6 +236,7 @@ type sipMessage struct {
 	callID string
 	cseq   string
 	expire string
+	state  string // of a subscription
 	body   []byte
 }
 
@@ -275,6 +283,8 @@ func (m *sipMessage) read(r *bufio.Reader) error {
 			m.cseq = string(value)
 		case "Expires":
 			m.expire = string(value)
+		case "Subscription-State":
+			m.state = string(value)
 		case "Content-Length":
 			length, _ = strconv.Atoi(string(value))
 		}

@@ -30,6 +30,12 @@ type feeding struct {
 	next    presence.ID
 	timer   *time.Timer
 	stamp   time.Time // of the last document: no two in a row have the same. RFC 3863 §4.1.7
+
+	// What the machine says is done in order, and waits here while a change of the permission is on its way to the disk: what people
+	// were answered, asked and shown by it still holds after a crash.
+	todo   []func()
+	saving int
+	acting bool // somebody takes them out
 }
 
 // viewer is one dialog that the SIP user watches from.
@@ -146,16 +152,10 @@ func (e *Edge) newViewer(in *inbound, key pair, expires time.Duration) {
 		e.mu.Lock()
 		e.viewers[dialogKey(v.d.callID, v.d.localTag)] = v
 		e.mu.Unlock()
-		after := f.stepLocked(presence.Watched{ID: v.id, New: true, Expires: expires})
+		f.stepLocked(presence.Watched{ID: v.id, New: true, Expires: expires})
 		f.mu.Unlock()
-		run(after)
+		f.act()
 		return
-	}
-}
-
-func run(after []func()) {
-	for _, f := range after {
-		f()
 	}
 }
 
@@ -187,24 +187,52 @@ func (f *feeding) step(event presence.FeedEvent, first func()) bool {
 	if first != nil {
 		first()
 	}
-	after := f.stepLocked(event)
+	f.stepLocked(event)
 	f.mu.Unlock()
-	run(after)
+	f.act()
 	return true
 }
 
-func (f *feeding) stepLocked(event presence.FeedEvent) []func() {
+// saved notes that a change is on the disk.
+func (f *feeding) saved() {
+	f.mu.Lock()
+	f.saving--
+	f.mu.Unlock()
+	f.act()
+}
+
+// act does what is to be done, unless somebody does already.
+func (f *feeding) act() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acting {
+		return
+	}
+	f.acting = true
+	for len(f.todo) > 0 && f.saving == 0 {
+		now := f.todo
+		f.todo = nil
+		f.mu.Unlock()
+		for _, do := range now {
+			do()
+		}
+		f.mu.Lock()
+	}
+	f.acting = false
+}
+
+// stepLocked feeds the machine; what it says waits for act.
+func (f *feeding) stepLocked(event presence.FeedEvent) {
 	var actions []presence.Action
 	before := f.state.Auth()
 	f.state, actions = presence.StepFeed(f.state, event, time.Now())
 	if now := f.state.Auth(); now != before {
-		f.e.keep(f.key, func(a *auths) { a.feed = now }, nil)
-	}
-	var after []func()
-	for _, a := range actions {
-		if do := f.perform(a); do != nil {
-			after = append(after, do)
+		if f.e.keep(f.key, func(a *auths) { a.feed = now }, f.saved) {
+			f.saving++
 		}
+	}
+	for _, a := range actions {
+		f.todo = append(f.todo, f.perform(a))
 	}
 	if f.state.Done() && len(f.viewers) == 0 {
 		f.forgot = true
@@ -217,7 +245,6 @@ func (f *feeding) stepLocked(event presence.FeedEvent) []func() {
 	} else {
 		f.timer.Stop()
 	}
-	return after
 }
 
 func (f *feeding) perform(a presence.Action) func() {
@@ -245,26 +272,7 @@ func (f *feeding) perform(a presence.Action) func() {
 			}
 		}
 	case presence.Notify:
-		v := f.viewers[a.ID]
-		if v == nil {
-			return nil
-		}
-		if n := len(v.queue); n > 0 && v.queue[n-1].State != "terminated" {
-			v.queue[n-1] = a // the last state wins
-		} else {
-			v.queue = append(v.queue, a)
-		}
-		if v.busy {
-			return nil
-		}
-		v.busy = true
-		return func() {
-			if !f.e.follow(func() { v.send() }) {
-				f.mu.Lock()
-				v.busy = false
-				f.mu.Unlock()
-			}
-		}
+		return func() { f.notify(a) }
 	case presence.Tell:
 		return func() {
 			if a.Kind == im.SignalUnavailable && f.e.shows(f.key) {
@@ -273,7 +281,25 @@ func (f *feeding) perform(a presence.Action) func() {
 			f.e.tellWatched(f.key, a)
 		}
 	}
-	return nil
+	return func() {}
+}
+
+// notify has a NOTIFY sent, after those of the same dialog that are on their way.
+func (f *feeding) notify(n presence.Notify) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.viewers[n.ID]
+	if v == nil {
+		return
+	}
+	if last := len(v.queue) - 1; last >= 0 && v.queue[last].State != "terminated" {
+		v.queue[last] = n // the last state wins
+	} else {
+		v.queue = append(v.queue, n)
+	}
+	if !v.busy {
+		v.busy = f.e.follow(v.send)
+	}
 }
 
 // shows reports whether the XMPP user of a pair sees the SIP user on line.
@@ -318,9 +344,9 @@ func (v *viewer) send() {
 		if n.State == "terminated" || failed {
 			f.mu.Lock()
 			f.removeViewer(v)
-			after := f.stepLocked(presence.NotifyFailed{ID: v.id}) // no harm where the machine knows
+			f.stepLocked(presence.NotifyFailed{ID: v.id}) // no harm where the machine knows
 			f.mu.Unlock()
-			run(after)
+			f.act()
 			return
 		}
 	}

@@ -1,7 +1,9 @@
 package sipedge
 
 import (
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fedlab/gateway/im"
@@ -51,5 +53,74 @@ func TestRestart(t *testing.T) {
 			}
 			return true
 		})
+	})
+}
+
+// slowDisk is a store whose records are kept when the test says so.
+type slowDisk struct {
+	store.Store
+	mu      sync.Mutex
+	waiting []func()
+}
+
+func (s *slowDisk) Put(r store.Record, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, func() { s.Store.Put(r, done) })
+}
+
+// write keeps what waits.
+func (s *slowDisk) write() {
+	s.mu.Lock()
+	waiting := s.waiting
+	s.waiting = nil
+	s.mu.Unlock()
+	for _, put := range waiting {
+		put()
+	}
+}
+
+// TestFeedAwaitsTheDisk: a SIP user is answered, the XMPP user asked, and what follows from his decision shown, only when a crash
+// would not undo it.
+func TestFeedAwaitsTheDisk(t *testing.T) {
+	disk := &slowDisk{Store: store.Memory()}
+	defer disk.Close()
+	var s *signals
+	inWorldWith(t, func(_ *world, c *Config) {
+		s = &signals{told: make(chan im.Signal, 1000)}
+		c.Presence, c.Store = s, disk
+	}, func(w *world) {
+		p := w.connected()
+		defer p.close()
+		nothing := func(before string) {
+			t.Helper()
+			if m, err := p.read(time.Second); err == nil {
+				t.Errorf("before %s is on the disk came\n%s", before, m)
+			}
+			s.silent(t, time.Second)
+			disk.write()
+			synctest.Wait()
+		}
+		p.send(ocsSubscribe)
+		nothing("the question")
+		p.expect("SIP/2.0 200 OK")
+		p.answer(p.expect("NOTIFY "), "200 OK")
+		s.expect(t, "alice@contoso.com>bob@gmail.com subscribe")
+
+		w.signal(im.SignalSubscribed, "")
+		nothing("the approval")
+		n := p.expect("NOTIFY ")
+		if got := n.get("Subscription-State"); got != "active;expires=28798" {
+			t.Errorf("state %q", got)
+		}
+		p.answer(n, "200 OK")
+
+		w.signal(im.SignalUnsubscribed, "")
+		nothing("the refusal")
+		n = p.expect("NOTIFY ")
+		if got := n.get("Subscription-State"); got != "terminated;reason=rejected" {
+			t.Errorf("state %q", got)
+		}
+		p.answer(n, "200 OK")
 	})
 }
