@@ -177,6 +177,9 @@ func gatewayFile(h scenario.Host) []byte {
 		if d.Pin != "" {
 			o["pin"] = d.Pin
 		}
+		if d.Mode != "" {
+			o["mode"] = d.Mode
+		}
 		sip[name] = o
 	}
 	for name, d := range g.XMPP {

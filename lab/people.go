@@ -17,7 +17,7 @@ var errNobody = errors.New("no fake serves this user")
 // send makes a user of either side send one message.
 func (w *world) send(ctx context.Context, s *scenario.Send, body string) error {
 	if edge := w.edgeOf(s.From); edge != nil {
-		return edge.Send(ctx, ocsedge.SendOptions{From: s.From, To: s.To, Body: body})
+		return edge.Send(ctx, ocsedge.SendOptions{From: s.From, To: s.To, Body: body, Receipt: s.Receipt})
 	}
 	farm := w.farmOf(s.From)
 	if farm == nil {

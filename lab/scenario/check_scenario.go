@@ -187,8 +187,8 @@ func (c *scenarioChecker) segment(name string, at *strictyaml.Node) {
 
 func (c *scenarioChecker) send(s *Send, at *strictyaml.Node) {
 	c.pair(s.From, s.To, at)
-	if s.Receipt && c.serving(s.From).Edge != nil {
-		c.At(at.KeyAt("receipt"), "%s has a SIP client, which cannot ask for a receipt", s.From)
+	if edge := c.serving(s.From).Edge; s.Receipt && edge != nil && edge.Quirks.Get("sends_pages") == nil {
+		c.At(at.KeyAt("receipt"), "%s has an OCS client, which cannot ask for a receipt; the quirk sends_pages gives it one that can", s.From)
 	}
 	if s.Via == "" {
 		return

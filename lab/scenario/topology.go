@@ -182,6 +182,7 @@ type GatewaySIP struct {
 	NextHop Values `yaml:"next_hop" need:"true"`            // host:port of the Edge's federation listener, several of them, or "srv": where the SRV record leads
 	MinTLS  string `yaml:"min_tls" oneof:"1.0 1.1 1.2 1.3"` // oldest version accepted from it; default 1.2
 	Pin     string `yaml:"pin"`                             // SHA-256 fingerprint in place of a chain
+	Mode    string `yaml:"mode" oneof:"session page"`       // how messages go there: in sessions, as OCS wants them (default), or each by itself, as SIP/SIMPLE peers do
 }
 
 // GatewayXMPP is one XMPP domain of the gateway's configuration.

@@ -67,6 +67,9 @@ type SendOptions struct {
 	Body string
 	Type string // Content-Type of Body, which goes out as it is: text/html, text/rtf, multipart/alternative …; default text/plain
 	ID   string // the client's own name for the text; in the trace, never on the wire
+
+	// Receipt asks to be told of delivery, or of failure (RFC 5438). OCS's clients cannot: it takes one that sends pages.
+	Receipt bool
 }
 
 // Send has a user write a text: into the session with that peer, or into a new one. It returns when the pool has taken it. What
@@ -80,8 +83,11 @@ func (e *Edge) Send(ctx context.Context, o SendOptions) error {
 		if u.State == Offline || u.State == Left {
 			return fmt.Errorf("%w: %s is not signed in", ErrNoUser, u.Address)
 		}
+		if o.Receipt && !e.quirks.SendsPages {
+			return fmt.Errorf("ocsedge: the client of %s cannot ask for a receipt: quirk sends_pages gives it one that can", u.Address)
+		}
 		e.record(trace.Sent, u.Address, peer, trace.Item{Type: trace.Message, ID: o.ID, Body: o.Body})
-		u.say(peer, text{o.ID, o.Body, o.Type})
+		u.say(peer, text{id: o.ID, body: o.Body, kind: o.Type, asks: o.Receipt})
 		return nil
 	})
 }

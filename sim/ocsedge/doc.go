@@ -21,7 +21,8 @@
 //
 // Files: edge.go has the configuration and the one event loop that owns all state; link.go connections and tls.go their trust;
 // message.go and address.go the reader; inbound.go the gate, partner.go partners without a configured next hop; transaction.go,
-// dialog.go, session.go, text.go and client.go what is spoken; presence.go, watch.go, watcher.go and documents.go presence;
+// dialog.go, session.go, text.go and client.go what is spoken; reports.go delivery
+// reports; presence.go, watch.go, watcher.go and documents.go presence;
 // judge.go what is held against the peer; quirks.go the switches.
 //
 // Sources are cited as in "MS-SIP §3.5", "RFC 3261 §12.2", "field notes, step 6", and "trace" or "code" where a fact was read

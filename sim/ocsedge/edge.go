@@ -118,6 +118,8 @@ type Edge struct {
 	users  map[string]*user
 	calls  calls
 
+	reported map[string]sentText // texts sent outside of sessions, by the name that the report will have for them
+
 	partners map[string]*partner
 	number   int // of connections, for their names
 
@@ -158,6 +160,7 @@ func Start(ctx context.Context, cfg Config) (*Edge, error) {
 		links:    map[*link]struct{}{},
 		hops:     map[string]*hop{},
 		users:    map[string]*user{},
+		reported: map[string]sentText{},
 		partners: map[string]*partner{},
 		calls:    newCalls(),
 	}

@@ -36,10 +36,11 @@ func FuzzEdge(f *testing.F) {
 	f.Add([]byte(invite + strings.ReplaceAll(invite, "INVITE", "CANCEL") + strings.ReplaceAll(invite, "INVITE", "ACK")))
 	f.Add([]byte("SUBSCRIBE sip:alice@contoso.com SIP/2.0\r\nVia: SIP/2.0/TLS a.b;branch=z9hG4bK2\r\nMax-Forwards: 70\r\nFrom: <sip:bob@gmail.com>;tag=a1\r\nTo: <sip:alice@contoso.com>\r\nCall-ID: c2\r\nCSeq: 1 SUBSCRIBE\r\nEvent: presence\r\nExpires: 60\r\nContact: <sip:a.b>\r\nContent-Length: 0\r\n\r\n"))
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/TLS a.b;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"))
+	f.Add([]byte("MESSAGE sip:alice@contoso.com SIP/2.0\r\nVia: SIP/2.0/TLS a.b;branch=z9hG4bK3\r\nMax-Forwards: 70\r\nFrom: <sip:bob@gmail.com>;tag=a1\r\nTo: <sip:alice@contoso.com>\r\nCall-ID: c3\r\nCSeq: 1 MESSAGE\r\nContent-Type: message/cpim\r\nContent-Length: 131\r\n\r\nDateTime: 2000-01-01T00:00:00Z\r\nNS: i <urn:ietf:params:imdn>\r\ni.Message-ID: x\r\n\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e := &Edge{
 			cfg: Config{Network: nowhere{}, Name: "sip.contoso.com"}, slog: slog.New(slog.DiscardHandler), events: make(chan func(), 64), done: make(chan struct{}),
-			settings: &settings{domains: []string{"contoso.com"}, allow: map[string]string{"gmail.com": "a.b"}, quirks: Quirks{TakesFirstText: true, PageMode: true}},
+			settings: &settings{domains: []string{"contoso.com"}, allow: map[string]string{"gmail.com": "a.b"}, quirks: Quirks{TakesFirstText: true, PageMode: true, Reports: "delivered"}},
 			rand:     rand.New(rand.NewPCG(1, 1)), links: map[*link]struct{}{}, hops: map[string]*hop{}, users: map[string]*user{}, partners: map[string]*partner{}, calls: newCalls(),
 		}
 		e.ctx, e.cancel = context.WithCancel(t.Context())

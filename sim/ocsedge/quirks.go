@@ -69,6 +69,12 @@ type Quirks struct {
 	// SendsPages makes users send every text as a MESSAGE outside of a dialog, as plain SIP/SIMPLE clients do (RFC 3428).
 	SendsPages bool `yaml:"sends_pages"`
 
+	// Reports is what the users' clients say of texts that they were sent: "delivered", or "failed", and then the text is not shown. In a
+	// session they name the text in their 200 (Message-Id), report on it in application/ms-imdn+xml, and read such reports: the
+	// conference server does (MS-CONFIM §2.2, §3.3.2.5), of clients between two people it is not known. Outside of sessions they take
+	// message/cpim and report on what it asks about (RFC 5438). By default no client reports anything, and message/cpim is refused.
+	Reports string `yaml:"reports" oneof:"delivered failed"`
+
 	// SessionIdle ends an IM session that has been silent for this long; default never. About ten minutes are remembered of
 	// Communicator.
 	SessionIdle time.Duration `yaml:"session_idle"`

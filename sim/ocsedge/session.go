@@ -11,7 +11,10 @@ import (
 )
 
 // text is something a user wrote.
-type text struct{ id, body, kind string }
+type text struct {
+	id, body, kind string
+	asks           bool // for a report
+}
 
 // session is an IM session of a user with a peer: a dialog made by INVITE (MS-SIP; the 2007 clients send nothing outside of one).
 type session struct {
@@ -27,6 +30,8 @@ type session struct {
 	offer       string // our SDP
 	timer       *timer // of the answer, then of the ACK
 	idle        *timer
+	names       int             // given to texts of the peer
+	reported    map[string]text // those of the user that the peer has named
 }
 
 // acceptTypes is what Communicator takes. The list really ends in a space (trace).
@@ -159,6 +164,12 @@ func (s *session) say(t text) {
 	m.body = []byte(t.body)
 	s.request(m, or(e.quirks.MessageTimeout, answerTime), func(m *message, err error) {
 		if m != nil && m.status < 300 {
+			if id := m.get("Message-Id"); id != "" {
+				if s.reported == nil {
+					s.reported = map[string]text{}
+				}
+				s.reported[id] = t
+			}
 			return
 		}
 		status := e.statusOf(m, err, "MESSAGE to "+s.peer)
@@ -352,13 +363,25 @@ func (e *Edge) cancelled(a *ask) {
 
 // heard takes a text.
 func (s *session) heard(a *ask) {
+	if s.e.quirks.Reports != "" && a.m.get("Content-Type") == reportType {
+		s.reportedOn(a)
+		return
+	}
 	body, problem := plainText(a.m)
 	if problem != "" {
 		s.e.unexpected(a.l, a.raw, "%s", problem)
 		s.e.answer(a, 415)
 		return
 	}
-	s.e.answer(a, 200)
+	switch s.e.quirks.Reports {
+	case "delivered":
+		s.e.answer(a, 200, s.named(200))
+	case "failed":
+		s.e.answer(a, 200, s.named(480))
+		return
+	default:
+		s.e.answer(a, 200)
+	}
 	s.u.showMessage(s.peer, body)
 }
 

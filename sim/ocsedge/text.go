@@ -73,6 +73,14 @@ func (e *Edge) paged(a *ask) {
 		e.answer(a, 603)
 		return
 	}
+	if a.m.get("Content-Type") == cpimType {
+		if e.quirks.Reports == "" {
+			e.answer(a, 415, field{"Accept", "text/plain"}) // RFC 3428 §7
+			return
+		}
+		e.enveloped(a, u)
+		return
+	}
 	body, problem := plainText(a.m)
 	if problem != "" {
 		e.unexpected(a.l, a.raw, "%s", problem)
@@ -85,20 +93,29 @@ func (e *Edge) paged(a *ask) {
 
 // page sends a text outside of a dialog (RFC 3428).
 func (e *Edge) page(u *user, peer string, t text) {
+	id, kind, body := e.letter(u, peer, t)
+	e.mail(u, peer, kind, body, func(status int) {
+		delete(e.reported, id)
+		u.showError(peer, t, status)
+	})
+}
+
+// mail sends a body outside of a dialog; failed is told the status if it is not taken.
+func (e *Edge) mail(u *user, peer, kind string, body []byte, failed func(status int)) {
 	d := e.newDialog(u, peer)
 	e.removeDialog(d) // it never becomes one
 	next, ok := e.nextHop(peer)
 	if !ok {
 		e.log(reason{1005, "0xC3E93C5E", "SIPPROXY_E_ROUTING", "cannot route to the destination domain: it is not on the Allow list and partner discovery is off"}, "MESSAGE to %s", peer)
-		u.showError(peer, t, 504)
+		failed(504)
 		return
 	}
 	m := d.compose("MESSAGE")
-	m.add("Content-Type", "text/plain; charset=UTF-8")
-	m.body = []byte(t.body)
+	m.add("Content-Type", kind)
+	m.body = body
 	e.request(next, m, or(e.quirks.MessageTimeout, answerTime), func(m *message, err error) {
 		if m == nil || m.status >= 300 {
-			u.showError(peer, t, e.statusOf(m, err, "MESSAGE to "+peer))
+			failed(e.statusOf(m, err, "MESSAGE to "+peer))
 		}
 	})
 }
