@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -19,33 +18,10 @@ type status struct {
 	SIP callers `json:"sip"`
 }
 
-// claim is a peer's claim to speak for a domain that the gateway did not believe, and that was not proved since.
-type claim struct {
-	At        time.Time `json:"at"`
-	From      string    `json:"from"`
-	Domain    string    `json:"domain"`
-	To        string    `json:"to"`
-	Reason    string    `json:"reason"`
-	Condition string    `json:"condition"`
-	Times     int       `json:"times"`
-}
-
-// String is the claim in words.
-func (c claim) String() string {
-	s := fmt.Sprintf("%s claimed to speak for %s to %s: %s", c.From, c.Domain, c.To, c.Reason)
-	if c.Condition != "" {
-		s += " (" + c.Condition + ")"
-	}
-	return s + fmt.Sprintf(", %d times, last at %s", c.Times, day(c.At))
-}
-
 // recent is how long ago a claim may have been made. Nobody is bothered with what happened last week.
 const recent = time.Hour
 
-// judgeStatus asks the running gateway whom it did not believe. A gateway that does not run, or has no admin listener, says nothing.
-//
-// A wrong key from one of the domain's own servers is their mistake, or somebody between us and them; from anybody else it is a
-// forged origin. That the domain's server could not be asked is a finding only while it can be reached otherwise.
+// judgeStatus asks the running gateway what happened to it. A gateway that does not run, or has no admin listener, says nothing.
 func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) {
 	if g.Status == nil {
 		return
@@ -63,31 +39,13 @@ func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) {
 	x.judgeCallers(s.SIP)
 	x.judgeSilences(portOf(g.Config.XMPP.Listen, xmppPort), s.XMPP.Breaks)
 	x.judgeSilences(portOf(g.Config.SIP.Listen, sipPort), s.SIP.Breaks)
+	var refused []refusal
 	for _, c := range s.XMPP.Refusals {
-		if time.Since(c.At) > recent {
-			continue
-		}
-		i := slices.IndexFunc(farms, func(f *farm) bool { return f.domain == c.Domain })
-		switch c.Reason {
-		case "domain-not-allowed":
-			x.find("xmpp.domain-not-allowed", c.Domain, c.String())
-		case "not-proven":
-			x.find("xmpp.forged-origin", c.Domain, c.String())
-		case "key-invalid":
-			if i >= 0 && !farms[i].known() {
-				continue // who its servers are cannot be found out, and that is found elsewhere
-			}
-			if i >= 0 && farms[i].has(c.From) {
-				x.find("xmpp.dialback", c.Domain, c.String(), c.From+" is one of the servers that DNS names for "+c.Domain)
-			} else {
-				x.find("xmpp.forged-origin", c.Domain, c.String(), c.From+" is none of the servers that DNS names for "+c.Domain)
-			}
-		case "key-unverified":
-			if i >= 0 && farms[i].stream != nil {
-				x.find("xmpp.dialback", c.Domain, c.String(), farms[i].stream.String())
-			}
+		if time.Since(c.At) <= recent {
+			refused = append(refused, c.judge(farms)...)
 		}
 	}
+	x.refusals(refused)
 }
 
 // known reports whether the addresses of all the domain's servers are known.

@@ -19,7 +19,7 @@ func judgeFindings(file scenario.Pos, expected []scenario.Expected, found []doct
 	for _, e := range expected {
 		seen := false
 		for i, f := range found {
-			if f.Code == e.Code && (e.From == "" || e.From == string(f.From)) {
+			if f.Code == e.Code && (e.From == "" || e.From == string(f.From)) && (e.About == "" || e.About == f.Subject) {
 				explained[i], seen = true, true
 			}
 		}
@@ -41,10 +41,14 @@ func judgeFindings(file scenario.Pos, expected []scenario.Expected, found []doct
 }
 
 func quoteExpected(e scenario.Expected) string {
-	if e.From == "" {
-		return e.Code
+	s := e.Code
+	if e.About != "" {
+		s += " about " + e.About
 	}
-	return e.Code + " from the " + e.From + "'s vantage point"
+	if e.From != "" {
+		s += " from the " + e.From + "'s vantage point"
+	}
+	return s
 }
 
 func codes(found []doctor.Finding) string {

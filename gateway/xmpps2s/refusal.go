@@ -42,9 +42,25 @@ func (s *Server) refused(conn net.Conn, p pair, reason, condition string) {
 		return same
 	})
 	if len(s.refusals) == keptRefusals {
-		s.refusals = slices.Delete(s.refusals, 0, 1)
+		i := crowd(s.refusals)
+		s.refusals = slices.Delete(s.refusals, i, i+1)
 	}
 	s.refusals = append(s.refusals, r)
+}
+
+// crowd is the oldest refusal of the address that has the most: who floods us pushes out nobody but himself.
+func crowd(all []Refusal) int {
+	count := map[string]int{}
+	for _, r := range all {
+		count[r.From]++
+	}
+	most := 0
+	for i, r := range all {
+		if count[r.From] > count[all[most].From] {
+			most = i
+		}
+	}
+	return most
 }
 
 // believed forgets what a proof contradicts: that this machine's key was wrong, or that it spoke without one, and that the domain's server

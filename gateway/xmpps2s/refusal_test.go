@@ -1,6 +1,9 @@
 package xmpps2s
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // What a peer claimed and could not prove stands in the status, until it is proved.
 func TestRefusals(t *testing.T) {
@@ -52,4 +55,19 @@ func TestRefusals(t *testing.T) {
 		modern.expect("not-authorized")
 		reasons("jabber.org "+NotAllowed, "jabber.org "+NotProven, "gmail.com "+NotProven)
 	})
+}
+
+// One address that claims ever more domains does not push out what others claimed.
+func TestCrowd(t *testing.T) {
+	var all []Refusal
+	for i := range 6 {
+		all = append(all, Refusal{From: fmt.Sprintf("192.0.2.%d", i%4)})
+	}
+	if i := crowd(all); i != 0 {
+		t.Errorf("%d of %v", i, all)
+	}
+	all = append(all, Refusal{From: "192.0.2.3"}, Refusal{From: "192.0.2.3"})
+	if i := crowd(all); i != 3 {
+		t.Errorf("%d of %v", i, all)
+	}
 }

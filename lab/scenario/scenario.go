@@ -30,8 +30,9 @@ type Steps []int
 // In YAML it is either the code alone or {code: …, from: …}.
 type Expected struct {
 	Pos
-	Code string `yaml:"code" need:"true"`                  // what is found; "fedlab explain" lists the codes
-	From string `yaml:"from" oneof:"gateway edge outside"` // the vantage point; default any
+	Code  string `yaml:"code" need:"true"`                  // what is found; "fedlab explain" lists the codes
+	From  string `yaml:"from" oneof:"gateway edge outside"` // the vantage point; default any
+	About string `yaml:"about"`                             // what it is about: a name, an address, a domain; default anything
 }
 
 // Pos is a place in a file, for messages.
