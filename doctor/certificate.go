@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fedlab/internal/revocation"
 )
 
 // fault is something wrong with a certificate: the code of a finding and its evidence.
@@ -20,11 +22,12 @@ type fault struct {
 
 // papers is what a certificate is judged by.
 type papers struct {
-	chain []*x509.Certificate // the certificate and what was sent along with it
-	want  []string            // names of which it has to carry one; none: any will do
-	pin   string              // fingerprint that takes the place of chain and dates; empty: none
-	roots *x509.CertPool      // nil: the system's
-	known []*x509.Certificate // further certificates that we know of: if one completes the chain, it should have been sent
+	chain []*x509.Certificate    // the certificate and what was sent along with it
+	want  []string               // names of which it has to carry one; none: any will do
+	pin   string                 // fingerprint that takes the place of chain and dates; empty: none
+	roots *x509.CertPool         // nil: the system's
+	lists []*x509.RevocationList // of revoked certificates
+	known []*x509.Certificate    // further certificates that we know of: if one completes the chain, it should have been sent
 	now   time.Time
 }
 
@@ -132,9 +135,9 @@ func (p papers) verify(between []*x509.Certificate) (ways [][]*x509.Certificate,
 // trust says what keeps the chain from an installed authority.
 func (p papers) trust() []fault {
 	leaf := p.chain[0]
-	_, err := p.verify(p.chain[1:])
+	ways, err := p.verify(p.chain[1:])
 	if err == nil {
-		return nil
+		return p.revoked(ways)
 	}
 	if outOfDate(err) {
 		if len(p.dates()) > 0 {
@@ -156,6 +159,14 @@ func (p papers) trust() []fault {
 		}
 	}
 	return []fault{{"tls.untrusted", []string{err.Error(), sent, describe(leaf)}}}
+}
+
+// revoked says whether the way to the authority leads over a certificate that has been taken back.
+func (p papers) revoked(ways [][]*x509.Certificate) []fault {
+	if entry := revocation.Find(ways[0], p.lists); entry != nil {
+		return []fault{{"tls.revoked", []string{entry.Error(), describe(p.chain[0])}}}
+	}
+	return nil
 }
 
 // outOfDate reports whether a chain leads to an authority and fails only by its dates.

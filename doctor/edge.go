@@ -18,11 +18,12 @@ import (
 // Edge is the vantage point of the Access Edge: its Allow list, its certificate, its own log.
 type Edge struct {
 	Network     network.Network
-	Name        string            // federation name: sip.contoso.com
-	Allow       map[string]string // Allow list: federated domain to the name of its next hop, with a port if it is not 5061
-	Certificate tls.Certificate   // the Edge's own; without one nothing can be said about TLS
-	Roots       *x509.CertPool    // authorities installed on the machine; nil: the system's
-	Log         func() []string   // lines of the Edge's own log so far; nil: there is none to read
+	Name        string                 // federation name: sip.contoso.com
+	Allow       map[string]string      // Allow list: federated domain to the name of its next hop, with a port if it is not 5061
+	Certificate tls.Certificate        // the Edge's own; without one nothing can be said about TLS
+	Roots       *x509.CertPool         // authorities installed on the machine; nil: the system's
+	Revoked     []*x509.RevocationList // lists of revoked certificates installed on the machine
+	Log         func() []string        // lines of the Edge's own log so far; nil: there is none to read
 }
 
 const sipPort = 5061
@@ -163,7 +164,7 @@ func (e Edge) judgeOwn(x *exam, hops []*gatewaySeen) (wrong bool) {
 			others = append(others, s.shaken.chain...)
 		}
 	}
-	for _, f := range (papers{chain: chain, want: []string{e.Name}, roots: e.Roots, known: others, now: time.Now()}).faults() {
+	for _, f := range (papers{chain: chain, want: []string{e.Name}, roots: e.Roots, lists: e.Revoked, known: others, now: time.Now()}).faults() {
 		if f.code == "tls.untrusted" && chain[0].Subject.String() != chain[0].Issuer.String() {
 			continue // whether it is trusted is for the other side to say
 		}
@@ -216,7 +217,7 @@ func (e Edge) judgeTLS(ctx context.Context, x *exam, s *gatewaySeen, own bool) {
 		x.find(s.why.code, target, s.why.evidence...)
 	}
 	if len(h.chain) > 0 {
-		p := papers{chain: h.chain, want: []string{s.name}, roots: e.Roots, known: parse(e.Certificate.Certificate), now: time.Now()}
+		p := papers{chain: h.chain, want: []string{s.name}, roots: e.Roots, lists: e.Revoked, known: parse(e.Certificate.Certificate), now: time.Now()}
 		for _, f := range p.faults() {
 			if f.code != "tls.name-mismatch" {
 				x.find(f.code, s.name, append([]string{"presented by " + target}, f.evidence...)...)

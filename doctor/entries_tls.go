@@ -32,6 +32,13 @@ var tlsEntries = []Entry{
 		Next:    "If the certificate came alone, its issuing certificate may be what is missing: install that on the machine that presents it.",
 	},
 	{
+		Code: "tls.revoked", Severity: Error, From: bothMachines, Steps: []int{6},
+		Title:   "The certificate has been revoked",
+		Meaning: "The authority that issued the certificate, or one above it, has taken it back: it stands on a list of revoked certificates that is installed here, or the other side said so when it had seen it. Its date and, if the list tells it, its reason are in the evidence. Who knows of it ends the handshake.",
+		Remedy:  "Have a new certificate issued, with a new key if the reason is keyCompromise or not known, and install it on the machine that presents it. superseded means that there is a newer one already, which was not installed.",
+		Next:    "Who revoked it and why, before anything is trusted again. A list that is out of date cannot be the cause: revocations are not undone.",
+	},
+	{
 		Code: "tls.chain-incomplete", Severity: Error, From: bothMachines, Steps: []int{6},
 		Title:   "The issuing certificate is not sent along",
 		Meaning: "The certificate was presented without that of its issuing authority. The root is installed here, and there is no way from it to the certificate: with the issuing certificate, which is known from elsewhere, it can be verified.",

@@ -163,7 +163,7 @@ func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (w
 	if len(chain) == 0 {
 		return wrong
 	}
-	for _, f := range (papers{chain: chain, want: []string{hostname}, roots: c.Roots, known: others, now: time.Now()}).faults() {
+	for _, f := range (papers{chain: chain, want: []string{hostname}, roots: c.Roots, lists: c.Lists, known: others, now: time.Now()}).faults() {
 		switch f.code {
 		case "tls.untrusted":
 			// Whether it is trusted is for the other side to say: what is installed here is for verifying others.
@@ -225,7 +225,7 @@ func (g Gateway) judgeTLS(x *exam, h *hop, own bool) {
 		x.find(h.why.code, h.target, h.why.evidence...)
 	}
 	if len(s.chain) > 0 {
-		p := papers{chain: s.chain, want: h.names, pin: h.pin, roots: c.Roots, known: parse(c.Pair.Certificate), now: time.Now()}
+		p := papers{chain: s.chain, want: h.names, pin: h.pin, roots: c.Roots, lists: c.Lists, known: parse(c.Pair.Certificate), now: time.Now()}
 		for _, f := range p.faults() {
 			if f.code == "tls.name-mismatch" && slices.ContainsFunc(h.answers, answer.internal) {
 				continue // the internal interface has a name of its own: it is said below what it is

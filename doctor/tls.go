@@ -122,6 +122,10 @@ func (h *handshake) rejects(err error) bool {
 // from here all the same: that it leans on an issuing certificate which is installed on this machine and not sent along.
 func (x *exam) rejected(target string, why error, own []*x509.Certificate, roots *x509.CertPool) {
 	said := fmt.Sprintf("%s ended the session when it had seen our certificate: %v", target, why)
+	if alert(why) == "revoked certificate" {
+		x.find("tls.revoked", target, said, "the other side knows a list of revoked certificates that this machine does not have: why and since when stands there")
+		return
+	}
 	if issuer := unsent(own, roots); issuer != nil {
 		x.find("tls.chain-incomplete", target, said,
 			fmt.Sprintf("our certificate is sent without that of its issuer %q, which is no root: the peer may not know it", issuer.Subject), describe(own[0]))

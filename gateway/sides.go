@@ -30,6 +30,7 @@ func (g *Gateway) makeSides(o Options) error {
 		Secret:         c.XMPP.DialbackSecret,
 		Certificate:    &shown.Pair,
 		Roots:          shown.Roots,
+		Revoked:        shown.Lists,
 		ConnectTimeout: c.XMPP.ConnectTimeout,
 		StreamTimeout:  c.XMPP.StreamTimeout,
 		Limits:         c.Limits,
@@ -46,6 +47,7 @@ func (g *Gateway) makeSides(o Options) error {
 		Listen:      c.SIP.Listen,
 		Certificate: c.SIP.Certificate.Pair,
 		Roots:       c.SIP.Certificate.Roots,
+		Revoked:     c.SIP.Certificate.Lists,
 		Domains:     c.SIP.Domains,
 		Foreign: func(domain string) bool {
 			side, ok := g.table.Side(domain)

@@ -128,7 +128,7 @@ func (w *world) changeHost(ctx context.Context, name string, old, now scenario.H
 	case now.Edge != nil && w.edges[name] != nil:
 		edge := w.edges[name]
 		if papers {
-			try(edge.SetCertificate(ctx, w.papers.certificate(name), w.papers.trusted(name)))
+			try(edge.SetCertificate(ctx, w.papers.certificate(name), w.papers.trusted(name), w.papers.lists(name)))
 		}
 		if !maps.Equal(old.Edge.Allow, now.Edge.Allow) {
 			try(edge.SetAllow(ctx, now.Edge.Allow))
@@ -147,6 +147,6 @@ func (w *world) changeHost(ctx context.Context, name string, old, now scenario.H
 
 // renewed reports whether a host's certificates, or what it trusts, have changed.
 func renewed(old, now scenario.Host) bool {
-	return !reflect.DeepEqual(old.Certificate, now.Certificate) || !reflect.DeepEqual(old.Authorities, now.Authorities) || !reflect.DeepEqual(old.IssuingKnown, now.IssuingKnown) ||
+	return !reflect.DeepEqual(old.Certificate, now.Certificate) || !reflect.DeepEqual(old.Authorities, now.Authorities) || !reflect.DeepEqual(old.IssuingKnown, now.IssuingKnown) || !reflect.DeepEqual(old.ListsKnown, now.ListsKnown) ||
 		old.Gateway != nil && now.Gateway != nil && !(reflect.DeepEqual(old.Gateway.Certificate, now.Gateway.Certificate) && reflect.DeepEqual(old.Gateway.Authorities, now.Gateway.Authorities))
 }

@@ -26,7 +26,7 @@ func (w *world) examine(ctx context.Context, from string) []doctor.Finding {
 	for _, name := range sorted(w.edges) {
 		e := w.topology.Hosts[name].Edge
 		add(doctor.FromEdge, doctor.Edge{
-			Network: w.on(name, "doctor"), Name: e.Name, Allow: e.Allow, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Log: w.edges[name].Log,
+			Network: w.on(name, "doctor"), Name: e.Name, Allow: e.Allow, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Revoked: w.papers.lists(name), Log: w.edges[name].Log,
 		}.Examine)
 	}
 	if _, ok := w.topology.Hosts["outside"]; ok && w.owns("outside") {

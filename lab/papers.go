@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 	"time"
 
 	"fedlab/internal/pki"
+	"fedlab/internal/revocation"
 	"fedlab/lab/scenario"
 )
 
@@ -39,7 +41,12 @@ func mint(t *scenario.Topology, now time.Time) (*papers, error) {
 		return nil, err
 	}
 	for _, name := range sorted(t.Hosts) {
-		if err := p.install(name, t.Hosts[name], now); err != nil {
+		if err := p.issueAll(name, t.Hosts[name], now); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range sorted(t.Hosts) { // the lists of revoked certificates name those of others
+		if err := p.trustAll(name, t.Hosts[name]); err != nil {
 			return nil, err
 		}
 	}
@@ -54,9 +61,11 @@ func (p *papers) install(name string, h scenario.Host, now time.Time) error {
 	if p.given {
 		return nil
 	}
-	p.trusts(name, h.Authorities, h.IssuingKnown)
+	return errors.Join(p.issueAll(name, h, now), p.trustAll(name, h))
+}
+
+func (p *papers) issueAll(name string, h scenario.Host, now time.Time) error {
 	if h.Gateway != nil {
-		p.trusts(name+forXMPP, h.Gateway.Authorities, nil)
 		if err := p.issue(name+forXMPP, h.Gateway.Certificate, now); err != nil {
 			return err
 		}
@@ -64,7 +73,17 @@ func (p *papers) install(name string, h scenario.Host, now time.Time) error {
 	return p.issue(name, h.Certificate, now)
 }
 
-func (p *papers) trusts(name string, roots, issuing []string) {
+func (p *papers) trustAll(name string, h scenario.Host) error {
+	if h.Gateway != nil {
+		if err := p.trusts(name+forXMPP, h.Gateway.Authorities, nil, h.ListsKnown); err != nil {
+			return err
+		}
+	}
+	return p.trusts(name, h.Authorities, h.IssuingKnown, h.ListsKnown)
+}
+
+// trusts makes the file of what a host has installed of authorities: their certificates, and their lists of revoked certificates.
+func (p *papers) trusts(name string, roots, issuing, lists []string) error {
 	p.trust[name] = nil
 	for _, a := range roots {
 		p.trust[name] = append(p.trust[name], p.authorities[a].RootPEM()...)
@@ -72,6 +91,28 @@ func (p *papers) trusts(name string, roots, issuing []string) {
 	for _, a := range issuing {
 		p.trust[name] = append(p.trust[name], p.authorities[a].IssuingPEM()...)
 	}
+	for _, a := range lists {
+		list, err := p.authorities[a].List(p.revoked(a)...)
+		if err != nil {
+			return err
+		}
+		p.trust[name] = append(p.trust[name], list...)
+	}
+	return nil
+}
+
+// reasons are the codes of RFC 5280 §5.3.1.
+var reasons = map[string]int{"unspecified": 0, "key-compromise": 1, "affiliation-changed": 3, "superseded": 4, "cessation-of-operation": 5}
+
+// revoked are the certificates that an authority has taken back.
+func (p *papers) revoked(authority string) []pki.Revoked {
+	var all []pki.Revoked
+	for _, owner := range sorted(p.specs) {
+		if c := p.specs[owner]; c != nil && c.Authority == authority && c.Revoked != "" {
+			all = append(all, pki.Revoked{Pair: p.pairs[owner], Since: time.Now().Add(-time.Hour), Reason: reasons[c.Revoked]})
+		}
+	}
+	return all
 }
 
 // issue makes one certificate, or takes it away if c is nil.
@@ -140,6 +181,15 @@ func (p *papers) trusted(host string) *x509.CertPool {
 	return pool
 }
 
+// lists are the lists of revoked certificates that a host has installed.
+func (p *papers) lists(host string) []*x509.RevocationList {
+	all, err := revocation.Parse(p.trust[host])
+	if err != nil {
+		panic(fmt.Sprintf("a list that was just made cannot be read: %v", err)) // a fault of package pki
+	}
+	return all
+}
+
 // files is the disk of a gateway's host: what its configuration file refers to.
 func (p *papers) files(host string) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
@@ -195,7 +245,11 @@ func gatewayFile(h scenario.Host) []byte {
 		xmpp[name] = o
 	}
 	files := func(prefix string) object {
-		return object{"cert": prefix + "gateway.pem", "key": prefix + "gateway.key", "authorities": prefix + "authorities.pem"}
+		o := object{"cert": prefix + "gateway.pem", "key": prefix + "gateway.key", "authorities": prefix + "authorities.pem"}
+		if len(h.ListsKnown) > 0 {
+			o["revoked"] = prefix + "authorities.pem" // the lists stand in the same file
+		}
+		return o
 	}
 	xmppSide := object{"domains": xmpp}
 	if g.Certificate != nil {

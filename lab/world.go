@@ -175,7 +175,7 @@ func (w *world) startEdges(ctx context.Context) error {
 func (w *world) startEdge(ctx context.Context, name string) error {
 	e := w.topology.Hosts[name].Edge
 	c := ocsedge.Config{
-		Network: w.on(name, "ocsedge"), Host: name, Name: e.Name, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name),
+		Network: w.on(name, "ocsedge"), Host: name, Name: e.Name, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Revoked: w.papers.lists(name),
 		Domains: e.Domains, Allow: e.Allow, Trace: w.trace, Seed: w.seed, Log: w.log, KeyLog: w.secrets(),
 	}
 	if err := quirks(e.Quirks, &c.Quirks); err != nil {

@@ -20,6 +20,7 @@ import (
 	"fedlab/doctor"
 	"fedlab/gateway/config"
 	"fedlab/internal/network"
+	"fedlab/internal/revocation"
 )
 
 // doctorFlags are what a vantage point knows that the gateway's configuration does not say.
@@ -28,6 +29,7 @@ type doctorFlags struct {
 	json, dryRun                bool
 	allow, addresses            []string
 	cert, key, authorities      string
+	revoked                     string
 	federationName, domainNamed string
 }
 
@@ -60,6 +62,7 @@ Exit codes: 0 nothing found, 1 something found, 2 the input could not be used.`,
 	cmd.Flags().StringVar(&f.cert, "cert", "", "edge: the Edge's certificate, a PEM `FILE`")
 	cmd.Flags().StringVar(&f.key, "key", "", "edge: its private key, a PEM `FILE`")
 	cmd.Flags().StringVar(&f.authorities, "authorities", "", "edge: the authorities that the Edge trusts, a PEM `FILE`; default: the system's")
+	cmd.Flags().StringVar(&f.revoked, "revoked", "", "edge: the lists of revoked certificates that the Edge knows, a PEM `FILE`; default: none")
 	cmd.Flags().StringVar(&f.log, "log", "", "edge: a text `FILE` that the Edge logs to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		v, err := f.vantage()
@@ -198,6 +201,18 @@ func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
 		e.Roots = x509.NewCertPool()
 		if !e.Roots.AppendCertsFromPEM(pem) {
 			return e, fmt.Errorf("--authorities %s: no certificate in it", f.authorities)
+		}
+	}
+	if f.revoked != "" {
+		pem, err := os.ReadFile(f.revoked)
+		if err != nil {
+			return e, err
+		}
+		if e.Revoked, err = revocation.Parse(pem); err != nil {
+			return e, fmt.Errorf("--revoked %s: %w", f.revoked, err)
+		}
+		if len(e.Revoked) == 0 {
+			return e, fmt.Errorf("--revoked %s: no list of revoked certificates in it, in PEM: -----BEGIN %s", f.revoked, revocation.Block)
 		}
 	}
 	if f.log != "" {

@@ -22,7 +22,7 @@ func runCommand() *cobra.Command {
 		Long: `Run the gateway until SIGTERM or SIGINT. At a stop, messages that are on their way get some seconds to arrive;
 what does not arrive is returned to its sender. The log goes to standard error.
 
-SIGHUP reads the configuration again and takes the SIP side's certificate and authorities from it, without an interruption.`,
+SIGHUP reads the configuration again and takes the SIP side's certificate, authorities and lists of revoked certificates from it, without an interruption.`,
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)

@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 
+	"fedlab/internal/revocation"
 	"fedlab/internal/strictyaml"
 )
 
 // Why a certificate cannot be used at all. Each is the cause of a mistake at the key that names the file.
 var (
-	ErrCertificate = errors.New("no readable certificate")          // the file is missing or holds none
-	ErrNoKey       = errors.New("no readable private key")          // the file is missing, holds none, or one under a passphrase (step 6)
-	ErrKeyMismatch = errors.New("the key of another certificate")   // certificate and key do not belong together
-	ErrAuthorities = errors.New("no readable authority")            // the file is missing or holds no certificate
+	ErrCertificate = errors.New("no readable certificate")        // the file is missing or holds none
+	ErrNoKey       = errors.New("no readable private key")        // the file is missing, holds none, or one under a passphrase (step 6)
+	ErrKeyMismatch = errors.New("the key of another certificate") // certificate and key do not belong together
+	ErrAuthorities = errors.New("no readable authority")          // the file is missing or holds no certificate
+	ErrRevoked     = errors.New("no readable list of revoked certificates")
 	errPassphrase  = errors.New("the key is under a passphrase")    // of ErrNoKey
 	errOtherBlocks = errors.New("it is PEM, but of something else") // of any of them
 	errNotPEM      = errors.New("it is not PEM: a text that begins with -----BEGIN")
@@ -48,6 +50,13 @@ func (k *checker) certificate(c *Certificate, side string) {
 		default:
 			c.Pair.PrivateKey = key
 		}
+	}
+	if c.Revoked != "" {
+		lists, err := k.lists(c.Revoked)
+		if err != nil {
+			k.because(at("revoked"), ErrRevoked, fmt.Sprintf("revoked: no list of revoked certificates can be read from %s", c.Revoked), err)
+		}
+		c.Lists = lists
 	}
 	if c.Authorities != "" {
 		authorities, err := k.certificates(c.Authorities)
@@ -84,6 +93,18 @@ func (k *checker) certificates(path string) ([]*x509.Certificate, error) {
 	})
 	if err == nil && len(all) == 0 {
 		err = errOtherBlocks
+	}
+	return all, err
+}
+
+func (k *checker) lists(path string) ([]*x509.RevocationList, error) {
+	file, err := k.readFile(k.path(path))
+	if err != nil {
+		return nil, err
+	}
+	all, err := revocation.Parse(file)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("there is none in it, in PEM: -----BEGIN %s", revocation.Block)
 	}
 	return all, err
 }

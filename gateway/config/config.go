@@ -50,10 +50,12 @@ type Certificate struct {
 	Cert        string `yaml:"cert" need:"true"` // PEM: the certificate, then its issuing certificates
 	Key         string `yaml:"key" need:"true"`  // PEM: the private key
 	Authorities string `yaml:"authorities"`      // PEM: the authorities that peers are verified against; default the system's
+	Revoked     string `yaml:"revoked"`          // PEM: lists of revoked certificates (X509 CRL). What stands on them is refused; default nothing
 
 	// Filled in by Load and Parse from the files.
-	Pair  tls.Certificate `yaml:"-"`
-	Roots *x509.CertPool  `yaml:"-"` // nil: the system's
+	Pair  tls.Certificate        `yaml:"-"`
+	Roots *x509.CertPool         `yaml:"-"` // nil: the system's
+	Lists []*x509.RevocationList `yaml:"-"`
 }
 
 // XMPP is the side of the XMPP federation.

@@ -96,6 +96,24 @@ func TestNextHop(t *testing.T) {
 	}
 }
 
+// The lists of revoked certificates may stand in the file of the authorities.
+func TestRevoked(t *testing.T) {
+	all := files(t)
+	a, err := pki.NewAuthority("private-ca", pki.AuthorityOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := a.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["etc/revoked.pem"] = append(a.RootPEM(), list...)
+	c, err := parse(all, strings.Replace(healthy, "key: gateway.key", "key: gateway.key, revoked: revoked.pem", 1))
+	if err != nil || len(c.SIP.Certificate.Lists) != 1 {
+		t.Errorf("%v: %+v", err, c)
+	}
+}
+
 func TestParse(t *testing.T) {
 	c, err := parse(files(t), healthy)
 	if err != nil {
@@ -183,6 +201,8 @@ func TestMistakes(t *testing.T) {
 		{"cert: gateway.pem", "cert: broken.pem", `fedgate.yaml:5:23: cert: no certificate can be read from broken.pem`, ErrCertificate, true},
 		{"cert: gateway.pem", "cert: gateway.key", `it is PEM, but of something else`, ErrCertificate, true},
 		{"cert: gateway.pem", "cert: text", `it is not PEM`, ErrCertificate, true},
+		{"key: gateway.key", "key: gateway.key, revoked: missing.pem", `no list of revoked certificates can be read from missing.pem: open etc/missing.pem`, ErrRevoked, false},
+		{"key: gateway.key", "key: gateway.key, revoked: gateway.pem", `there is none in it, in PEM: -----BEGIN X509 CRL`, ErrRevoked, false},
 		{"key: gateway.key", "key: missing.key", `a certificate without its key is of no use`, ErrNoKey, true},
 		{"key: gateway.key", "key: gateway.pem", `no private key`, ErrNoKey, true},
 		{"key: gateway.key", "key: locked.key", `under a passphrase`, ErrNoKey, true},

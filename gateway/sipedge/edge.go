@@ -31,10 +31,11 @@ const stopGrace = 2 * time.Second
 // Config is what an Edge needs. Network, Hostname, Certificate, Domains and Foreign are required.
 type Config struct {
 	Network     network.Network
-	Hostname    string          // our fully qualified name, handed out in SIP; the certificate must carry it
-	Listen      string          // address:port; default ":5061"
-	Certificate tls.Certificate // presented in both directions
-	Roots       *x509.CertPool  // nil: the system's
+	Hostname    string                 // our fully qualified name, handed out in SIP; the certificate must carry it
+	Listen      string                 // address:port; default ":5061"
+	Certificate tls.Certificate        // presented in both directions
+	Roots       *x509.CertPool         // nil: the system's
+	Revoked     []*x509.RevocationList // certificates that are refused
 	Domains     map[string]config.SIPDomain
 	Foreign     func(domain string) bool // which XMPP domains we speak for
 
@@ -126,7 +127,7 @@ func New(c Config, sink im.Sink) (*Edge, error) {
 	case len(c.Domains) == 0:
 		return nil, errors.New("sipedge: no SIP domain is configured")
 	}
-	e.Renew(c.Certificate, c.Roots)
+	e.Renew(c.Certificate, c.Roots, c.Revoked)
 	orElse(&e.listen, ":5061")
 	orElse(&e.maxMessage, 65536)
 	orElse(&e.maxSessions, 100_000)

@@ -239,7 +239,7 @@ func TestRenew(t *testing.T) {
 		defer old.close()
 		synctest.Wait() // in TLS 1.3 the client is done before the server has looked at its certificate
 		other := must(pki.NewAuthority("new-ca", pki.AuthorityOptions{}))
-		w.edge.Renew(must(other.Issue(pki.Leaf{Subject: gatewayName, Names: []string{gatewayName}})).TLS(), pki.Roots(other))
+		w.edge.Renew(must(other.Issue(pki.Leaf{Subject: gatewayName, Names: []string{gatewayName}})).TLS(), pki.Roots(other), nil)
 		if p, err := w.tryDial(&tls.Config{Certificates: []tls.Certificate{w.edgeCertificate()}, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}); err == nil {
 			p.close()
 			t.Error("the old authority is still trusted")

@@ -51,10 +51,10 @@ type papers struct {
 	verifier    verifier
 }
 
-// Renew takes a new certificate and new authorities (nil: the system's) for connections that are made from now on. Those that
-// stand are left as they are.
-func (e *Edge) Renew(certificate tls.Certificate, roots *x509.CertPool) {
-	e.papers.Store(&papers{certificate, verifier{roots, time.Now}})
+// Renew takes a new certificate, new authorities (nil: the system's) and new lists of revoked certificates for connections that are made
+// from now on. Those that stand are left as they are.
+func (e *Edge) Renew(certificate tls.Certificate, roots *x509.CertPool, lists []*x509.RevocationList) {
+	e.papers.Store(&papers{certificate, verifier{roots, lists, time.Now}})
 }
 
 // clientTLS is for the connection we make to a host of h. crypto/x509's own verification is off, ours takes its place.

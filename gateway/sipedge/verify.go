@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fedlab/internal/revocation"
 )
 
 // Why a peer's certificate was refused. A [*PeerError] wraps one of them.
@@ -23,6 +25,7 @@ var (
 	ErrUsage         = errors.New("sipedge: the peer's certificate is not meant for TLS")
 	ErrPin           = errors.New("sipedge: the peer's certificate is not the pinned one")
 	ErrVersion       = errors.New("sipedge: the peer's TLS version is too old")
+	ErrRevoked       = errors.New("sipedge: the peer's certificate is revoked")
 )
 
 // PeerError says why a peer was refused, with everything one needs to put it right.
@@ -116,6 +119,7 @@ func hasAltName(c *x509.Certificate) bool {
 // verifier checks what a peer presents.
 type verifier struct {
 	roots *x509.CertPool
+	lists []*x509.RevocationList // of revoked certificates
 	now   func() time.Time
 }
 
@@ -156,16 +160,25 @@ func (v verifier) checkChain(leaf *x509.Certificate, rest []*x509.Certificate) e
 	for _, c := range rest {
 		between.AddCert(c)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{
+	ways, err := leaf.Verify(x509.VerifyOptions{
 		Roots:         v.roots,
 		Intermediates: between,
 		CurrentTime:   v.now(),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if entry := revocation.Find(ways[0], v.lists); entry != nil {
+		return entry
+	}
+	return nil
 }
 
 func chainReason(err error) error {
+	if errors.Is(err, revocation.ErrRevoked) {
+		return ErrRevoked
+	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		switch invalid.Reason {
 		case x509.Expired:

@@ -13,6 +13,7 @@ import (
 	"fedlab/gateway/config"
 	"fedlab/gateway/im"
 	"fedlab/internal/pki"
+	"fedlab/internal/revocation"
 )
 
 // TestPeerCertificates: E25, E26. Every kind of certificate an Edge may present, in both directions: taken, or refused in the
@@ -41,6 +42,8 @@ func TestPeerCertificates(t *testing.T) {
 		{name: "expired", leaf: pki.Leaf{Subject: edgeName, Server: true, NotBefore: now.AddDate(-2, 0, 0), NotAfter: now.AddDate(0, 0, -1)}, reason: ErrDates, text: "to 1999-12-31 00:00 UTC, now is 2000-01-01 00:00 UTC"},
 		{name: "not yet valid", leaf: pki.Leaf{Subject: edgeName, Server: true, NotBefore: now.AddDate(0, 0, 1)}, reason: ErrDates},
 		{name: "other authority", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "other", reason: ErrAuthority, text: `issued by "CN=other-ca`},
+		{name: "revoked", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "revoked", reason: ErrRevoked, text: "was revoked at 1999-12-31 23:00 UTC: superseded"},
+		{name: "another revoked", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "another-revoked"},
 		{name: "self-signed", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "self", reason: ErrAuthority},
 		{name: "issuing certificate sent along", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "issuing"},
 		{name: "issuing certificate missing", leaf: pki.Leaf{Subject: edgeName, Server: true}, by: "no-chain", reason: ErrAuthority, text: "let the peer send its issuing certificates"},
@@ -121,6 +124,15 @@ func issued(w *world, leaf pki.Leaf, by string, conf *Config) tls.Certificate {
 		p, err = w.ca.Issue(leaf)
 	case "self":
 		p, err = pki.SelfSigned(leaf)
+	case "revoked", "another-revoked":
+		if p, err = w.ca.Issue(leaf); err != nil {
+			break
+		}
+		gone := p
+		if by != "revoked" {
+			gone = must(w.ca.Issue(leaf))
+		}
+		conf.Revoked = must(revocation.Parse(must(w.ca.List(pki.Revoked{Pair: gone, Since: time.Now().Add(-time.Hour), Reason: 4}))))
 	default:
 		name := "other-ca"
 		if by != "other" {
@@ -144,7 +156,7 @@ func issued(w *world, leaf pki.Leaf, by string, conf *Config) tls.Certificate {
 }
 
 func verifierPin(c tls.Certificate) string {
-	_, err := verifier{nil, time.Now}.check([]*x509.Certificate{must(x509.ParseCertificate(c.Certificate[0]))}, nil, "x")
+	_, err := verifier{now: time.Now}.check([]*x509.Certificate{must(x509.ParseCertificate(c.Certificate[0]))}, nil, "x")
 	p, _ := errors.AsType[*PeerError](err)
 	return p.Pin
 }

@@ -21,9 +21,10 @@ type Config struct {
 	Domains map[string]config.XMPPDomain // who may be reached and may call in, every name of a group by itself; nobody else
 	Local   []string                     // the domains we speak for: the organisation's SIP domains
 
-	Secret      string           // of the dialback keys; servers that stand side by side share it. Default random at every start
-	Certificate *tls.Certificate // for STARTTLS and SASL EXTERNAL; default none: streams stay in clear
-	Roots       *x509.CertPool   // peers' certificates are verified against these; default the system's
+	Secret      string                 // of the dialback keys; servers that stand side by side share it. Default random at every start
+	Certificate *tls.Certificate       // for STARTTLS and SASL EXTERNAL; default none: streams stay in clear
+	Roots       *x509.CertPool         // peers' certificates are verified against these; default the system's
+	Revoked     []*x509.RevocationList // and refused if they stand on one of these
 
 	ConnectTimeout  time.Duration // for one address to accept a TCP connection; default 10s
 	HeaderTimeout   time.Duration // for a peer to send its stream header once connected; default 10s

@@ -14,6 +14,7 @@ import (
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"fedlab/gateway/translate"
+	"fedlab/internal/revocation"
 )
 
 // The names of subjectAltName that XMPP adds to DNS names (RFC 6120 §13.7.1).
@@ -25,7 +26,7 @@ var (
 
 // verifyPeer checks the certificates that a peer presented, its own first, for the XMPP domain that it speaks for. The domain is
 // what counts, never the SRV target (RFC 6120 §13.7.2). pin, if set, is the SHA-256 fingerprint that takes the chain's place.
-func verifyPeer(certs []*x509.Certificate, domain string, roots *x509.CertPool, pin string) error {
+func verifyPeer(certs []*x509.Certificate, domain string, roots *x509.CertPool, revoked []*x509.RevocationList, pin string) error {
 	if len(certs) == 0 {
 		return errors.New("the peer presented no certificate")
 	}
@@ -43,9 +44,12 @@ func verifyPeer(certs []*x509.Certificate, domain string, roots *x509.CertPool, 
 		intermediates.AddCert(c)
 	}
 	// A server's certificate often lacks the usage for clients, and either end may have opened the stream (XEP-0178 §3).
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	ways, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		return fmt.Errorf("the certificate of %s cannot be verified: %w", domain, err)
+	}
+	if entry := revocation.Find(ways[0], revoked); entry != nil {
+		return fmt.Errorf("the certificate of %s is of no use any more: %w", domain, entry)
 	}
 	if names := namesOf(&leaf); !slices.ContainsFunc(names, func(n string) bool { return matches(n, domain) }) {
 		return fmt.Errorf("the certificate is not for %s but for %s", domain, strings.Join(names, ", "))

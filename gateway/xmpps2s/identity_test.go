@@ -9,12 +9,16 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
+	"errors"
 	"math/big"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"fedlab/internal/pki"
+	"fedlab/internal/revocation"
 )
 
 // otherName is one name of subjectAltName that crypto/x509 cannot write.
@@ -102,7 +106,7 @@ func TestIdentities(t *testing.T) {
 				cert := make(c.cn, c.san, critical, now.Add(-time.Hour), now.Add(time.Hour))
 				pool := x509.NewCertPool()
 				pool.AddCert(cert)
-				if err := verifyPeer([]*x509.Certificate{cert}, c.domain, pool, ""); (err == nil) != c.ok {
+				if err := verifyPeer([]*x509.Certificate{cert}, c.domain, pool, nil, ""); (err == nil) != c.ok {
 					t.Errorf("critical %v: %v", critical, err)
 				}
 			})
@@ -112,27 +116,57 @@ func TestIdentities(t *testing.T) {
 	sum := sha256.Sum256(good.Raw)
 	pin := hex.EncodeToString(sum[:])
 	t.Run("S23 pins", func(t *testing.T) {
-		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), pin[:2]+":"+pin[2:]); err != nil {
+		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, pin[:2]+":"+pin[2:]); err != nil {
 			t.Error(err)
 		}
-		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), "00"+pin[2:]); err == nil {
+		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, "00"+pin[2:]); err == nil {
 			t.Error("another certificate than the pinned one")
 		}
 	})
 	t.Run("S23 untrusted, expired, none", func(t *testing.T) {
-		if verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), "") == nil {
+		if verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, "") == nil {
 			t.Error("untrusted")
 		}
 		expired := make("", san([]string{"example.org"}), false, now.Add(-2*time.Hour), now.Add(-time.Hour))
 		pool := x509.NewCertPool()
 		pool.AddCert(expired)
-		if verifyPeer([]*x509.Certificate{expired}, "example.org", pool, "") == nil {
+		if verifyPeer([]*x509.Certificate{expired}, "example.org", pool, nil, "") == nil {
 			t.Error("expired")
 		}
-		if verifyPeer(nil, "example.org", pool, "") == nil {
+		if verifyPeer(nil, "example.org", pool, nil, "") == nil {
 			t.Error("none")
 		}
 	})
+}
+
+// Dates and names of a certificate may be right, and its authority has taken it back.
+func TestRevokedPeer(t *testing.T) {
+	a, err := pki.NewAuthority("public-ca", pki.AuthorityOptions{Issuing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []*pki.Pair
+	for range 2 {
+		p, err := a.Issue(pki.Leaf{Names: []string{"example.org"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs = append(pairs, p)
+	}
+	file, err := a.List(pki.Revoked{Pair: pairs[0], Since: time.Now(), Reason: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := revocation.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range pairs {
+		err := verifyPeer([]*x509.Certificate{p.Leaf(), a.Issuing()}, "example.org", pki.Roots(a), lists, "")
+		if errors.Is(err, revocation.ErrRevoked) != (i == 0) || i > 0 && err != nil {
+			t.Errorf("certificate %d: %v", i, err)
+		}
+	}
 }
 
 func FuzzOtherNames(f *testing.F) {

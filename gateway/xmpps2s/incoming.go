@@ -125,7 +125,7 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 		m = methods{tlsDialback: true, tcpDialback: true}
 	}
 	if st.secure && !st.proven && m.external {
-		err := verifyPeer(st.peerCert.PeerCertificates, sender, in.s.cfg.Roots, in.s.cfg.Domains[sender].Pin)
+		err := verifyPeer(st.peerCert.PeerCertificates, sender, in.s.cfg.Roots, in.s.cfg.Revoked, in.s.cfg.Domains[sender].Pin)
 		if in.offered = err == nil; err != nil {
 			in.log.Info("the peer's certificate is no proof", "from", sender, "reason", err)
 			if !m.dialback(true) {

@@ -71,7 +71,7 @@ func (s *Server) dialTLS(ctx context.Context, st *stream, p pair, alpn []string)
 	if err := st.secureWith(ctx, tls.Client(st.conn, c), deadlineIn(ctx, s.cfg.HeaderTimeout)); err != nil {
 		return err
 	}
-	st.certErr = verifyPeer(st.peerCert.PeerCertificates, p.to, s.cfg.Roots, s.cfg.Domains[p.to].Pin)
+	st.certErr = verifyPeer(st.peerCert.PeerCertificates, p.to, s.cfg.Roots, s.cfg.Revoked, s.cfg.Domains[p.to].Pin)
 	m := s.methods[p.to]
 	if st.certErr != nil && (!m.dialback(true) || s.cfg.Domains[p.to].Pin != "") {
 		return &verdict{policy: true, failure: &im.Failure{Condition: im.RemoteServerTimeout, Text: st.certErr.Error()}}

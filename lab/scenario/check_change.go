@@ -14,7 +14,7 @@ var changeable = []string{
 	"routers/*/policy", "routers/*/rules", "routers/*/forwards", "routers/*/hairpin", "routers/*/state",
 	"zones",
 	"hosts/*/hosts_file", "hosts/*/resolver",
-	"hosts/*/certificate", "hosts/*/authorities", "hosts/*/issuing_known",
+	"hosts/*/certificate", "hosts/*/authorities", "hosts/*/issuing_known", "hosts/*/lists_known",
 	"hosts/*/gateway", "hosts/*/dns/faults",
 	"hosts/*/google_talk/down", "hosts/*/partner/down",
 	"hosts/*/edge/allow", "hosts/*/edge/quirks", "hosts/*/edge/users/*/state",

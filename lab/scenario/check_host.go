@@ -32,6 +32,9 @@ func (c *topologyChecker) host(name string) {
 	for i, a := range h.Authorities {
 		authority(a, at("authorities", strconv.Itoa(i)))
 	}
+	for i, a := range h.ListsKnown {
+		authority(a, at("lists_known", strconv.Itoa(i)))
+	}
 	for i, a := range h.IssuingKnown {
 		authority(a, at("issuing_known", strconv.Itoa(i)))
 	}

@@ -146,6 +146,7 @@ type Host struct {
 	Certificate  *Certificate            `yaml:"certificate"`            // its own
 	Authorities  []string                `yaml:"authorities"`            // those it trusts
 	IssuingKnown []string                `yaml:"issuing_known"`          // authorities whose issuing certificate is installed here as well
+	ListsKnown   []string                `yaml:"lists_known"`            // authorities whose list of revoked certificates is installed here
 
 	// What runs on it: one of these, or nothing.
 	Gateway    *Gateway    `yaml:"gateway"`
@@ -157,14 +158,15 @@ type Host struct {
 
 // Certificate is what to mint for a host, right or wrong.
 type Certificate struct {
-	Subject   string   `yaml:"subject"`                         // the CN
-	Names     Values   `yaml:"names"`                           // DNS names in the subjectAltName; none: no subjectAltName
-	Authority string   `yaml:"authority"`                       // who signs; empty: self-signed
-	From      Duration `yaml:"from"`                            // start of validity relative to the start of the run; default -24h
-	Until     Duration `yaml:"until"`                           // end of validity relative to the start of the run; default 8760h
-	Usage     Values   `yaml:"usage" oneof:"server client any"` // "any" is no extended key usage at all; "server", "client"; default server, like a Web Server certificate of the time
-	Key       string   `yaml:"key" oneof:"missing other"`       // default its own; "missing"; "other": the key of another certificate. A gateway with either does not start
-	SendChain *bool    `yaml:"send_chain"`                      // whether issuing certificates are sent along; default true
+	Subject   string   `yaml:"subject"`                                                                                          // the CN
+	Names     Values   `yaml:"names"`                                                                                            // DNS names in the subjectAltName; none: no subjectAltName
+	Authority string   `yaml:"authority"`                                                                                        // who signs; empty: self-signed
+	From      Duration `yaml:"from"`                                                                                             // start of validity relative to the start of the run; default -24h
+	Until     Duration `yaml:"until"`                                                                                            // end of validity relative to the start of the run; default 8760h
+	Usage     Values   `yaml:"usage" oneof:"server client any"`                                                                  // "any" is no extended key usage at all; "server", "client"; default server, like a Web Server certificate of the time
+	Key       string   `yaml:"key" oneof:"missing other"`                                                                        // default its own; "missing"; "other": the key of another certificate. A gateway with either does not start
+	SendChain *bool    `yaml:"send_chain"`                                                                                       // whether issuing certificates are sent along; default true
+	Revoked   string   `yaml:"revoked" oneof:"unspecified key-compromise affiliation-changed superseded cessation-of-operation"` // the authority has taken it back an hour before the run, for this reason; who knows of it says lists_known. Default not revoked
 }
 
 // Gateway is a host that runs the gateway.

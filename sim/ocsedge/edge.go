@@ -31,10 +31,11 @@ type Config struct {
 	Second     string // that of a second Edge, which shares name, certificate and pool with this one; empty: none
 	Internal   string // address of the internal interface: "10.10.10.50:5061"; empty: none
 
-	Certificate         tls.Certificate     // of the federation listener and of the connections the Edge opens
-	InternalCertificate tls.Certificate     // of the internal interface; default Certificate
-	Roots               *x509.CertPool      // the authorities installed on the machine; nil: the system's
-	Intermediates       []*x509.Certificate // issuing certificates installed on the machine
+	Certificate         tls.Certificate        // of the federation listener and of the connections the Edge opens
+	InternalCertificate tls.Certificate        // of the internal interface; default Certificate
+	Roots               *x509.CertPool         // the authorities installed on the machine; nil: the system's
+	Intermediates       []*x509.Certificate    // issuing certificates installed on the machine
+	Revoked             []*x509.RevocationList // lists of revoked certificates installed on the machine
 
 	Domains []string          // the organisation's SIP domains
 	Allow   map[string]string // Allow list: federated domain to the host name of its next hop. Without a name its SRV record says so
@@ -90,6 +91,7 @@ type settings struct {
 	certificate, internal tls.Certificate
 	roots                 *x509.CertPool
 	intermediates         []*x509.Certificate
+	lists                 []*x509.RevocationList
 	domains               []string
 	allow                 map[string]string
 	block                 []string
@@ -151,6 +153,7 @@ func Start(ctx context.Context, cfg Config) (*Edge, error) {
 			internal:      cfg.InternalCertificate,
 			roots:         cfg.Roots,
 			intermediates: cfg.Intermediates,
+			lists:         cfg.Revoked,
 			domains:       lower(cfg.Domains),
 			allow:         lowerKeys(cfg.Allow),
 			block:         lower(cfg.Block),
@@ -320,10 +323,10 @@ func (e *Edge) SetQuirks(ctx context.Context, q Quirks) error {
 }
 
 // SetCertificate replaces the certificate of the federation listener and of the connections the Edge opens, from the next
-// connection on, and the trusted authorities if roots is not nil.
-func (e *Edge) SetCertificate(ctx context.Context, c tls.Certificate, roots *x509.CertPool) error {
+// connection on, the lists of revoked certificates, and the trusted authorities if roots is not nil.
+func (e *Edge) SetCertificate(ctx context.Context, c tls.Certificate, roots *x509.CertPool, revoked []*x509.RevocationList) error {
 	return e.change(ctx, func(s *settings) {
-		s.certificate = c
+		s.certificate, s.lists = c, revoked
 		if roots != nil {
 			s.roots = roots
 		}

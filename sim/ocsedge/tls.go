@@ -40,6 +40,7 @@ func secUntrustedRoot(text string) reason {
 	return reason{1010, "0x80090325", "SEC_E_UNTRUSTED_ROOT", text}
 }
 func secExpired(text string) reason { return reason{1010, "0x80090328", "SEC_E_CERT_EXPIRED", text} }
+func secRevoked(text string) reason { return reason{1010, "0x80092010", "CRYPT_E_REVOKED", text} }
 func secUsage(text string) reason   { return reason{1010, "0x80090349", "SEC_E_CERT_WRONG_USAGE", text} }
 func secNoCertificate(text string) reason {
 	return reason{1010, "0x80090320", "SEC_E_INCOMPLETE_CREDENTIALS", text}
@@ -105,7 +106,8 @@ func verifyChain(certs []*x509.Certificate, s *settings, server bool, want strin
 	for _, c := range s.intermediates {
 		opts.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(opts); err != nil {
+	chains, err := leaf.Verify(opts)
+	if err != nil {
 		var unknown x509.UnknownAuthorityError
 		last := certs[len(certs)-1]
 		if errors.As(err, &unknown) {
@@ -117,11 +119,33 @@ func verifyChain(certs []*x509.Certificate, s *settings, server bool, want strin
 		}
 		return secUnknownCertificate(fmt.Sprintf("the peer's certificate %q: %v", leaf.Subject, err))
 	}
+	if err := s.revoked(chains[0]); err != nil {
+		return err
+	}
 	if server && !usable(leaf, x509.ExtKeyUsageServerAuth) {
 		return secUsage(fmt.Sprintf("the peer's certificate %q is not for server authentication", leaf.Subject))
 	}
 	if want != "" && !hasName(certificateNames(leaf), want) {
 		return secWrongPrincipal(fmt.Sprintf("the peer's certificate names %q, not %q", names, want))
+	}
+	return nil
+}
+
+// revoked looks for the chain's certificates on the lists that are installed on the machine. An Edge keeps those of its peers' authorities up to date
+// (KeepCrlsUpToDateForPeers), and asks nobody who has none.
+func (s *settings) revoked(chain []*x509.Certificate) error {
+	for _, list := range s.lists {
+		for i, issuer := range chain[1:] {
+			if list.CheckSignatureFrom(issuer) != nil {
+				continue
+			}
+			for _, entry := range list.RevokedCertificateEntries {
+				if c := chain[i]; entry.SerialNumber.Cmp(c.SerialNumber) == 0 {
+					return secRevoked(fmt.Sprintf("the peer's certificate %q (%s) was revoked at %s, reason code %d", c.Subject, strings.Join(certificateNames(c), ", "),
+						entry.RevocationTime.UTC().Format("2006-01-02T15:04:05Z"), entry.ReasonCode))
+				}
+			}
+		}
 	}
 	return nil
 }
