@@ -80,9 +80,10 @@ type fate struct {
 // open reports whether nobody knows yet what became of the message.
 func (f *fate) open() bool { return f.delivered+f.error == 0 && !f.dropped }
 
-// fates follows every message that a user sent. What was shown to somebody without having been sent is returned as well.
-func fates(events []trace.Event) (sent map[conversation][]*fate, stray []trace.Event) {
-	sent = map[conversation][]*fate{}
+// fates follows every message that a user sent. What was shown to somebody without having been sent is returned as well, and what the gateway
+// told SIP users: by the event's Seq, the text of the message that did not arrive.
+func fates(events []trace.Event) (sent map[conversation][]*fate, stray []trace.Event, notices map[int]string) {
+	sent, notices = map[conversation][]*fate{}, map[int]string{}
 	for _, e := range events {
 		if e.Layer != trace.Client {
 			continue
@@ -95,27 +96,29 @@ func fates(events []trace.Event) (sent map[conversation][]*fate, stray []trace.E
 			if f := pick(sent[conversation{e.From, e.To}], e.Item.Body, func(f *fate) int { return map[bool]int{true: 1}[f.dropped] }); f != nil {
 				f.dropped = true
 			}
-		case e.Kind == trace.Received && e.Item.Type == trace.Message && !isNotice(e.Item.Body):
-			if f := pick(sent[conversation{e.From, e.To}], e.Item.Body, func(f *fate) int { return f.delivered }); f != nil {
+		case e.Kind == trace.Received && e.Item.Type == trace.Message:
+			f := pick(sent[conversation{e.From, e.To}], e.Item.Body, func(f *fate) int { return f.delivered })
+			if f == nil || f.delivered > 0 { // nobody's message, or more than there were: the gateway's own words?
+				if about := noticeOf(sent[conversation{e.To, e.From}], e.Item.Body); about != nil {
+					about.error++
+					notices[e.Seq] = about.sent.Item.Body
+					continue
+				}
+			}
+			if f != nil {
 				f.delivered++
 			} else {
 				stray = append(stray, e)
 			}
-		case e.Kind == trace.Received && (e.Item.Type == trace.Error || e.Item.Type == trace.Message):
-			// An error comes from the address that the message was sent to, and so does a notice in an IM session.
-			of := sent[conversation{e.To, e.From}]
-			body := e.Item.Body
-			if e.Item.Type == trace.Message {
-				body = noticeOf(of, body)
-			}
-			if f := pick(of, body, func(f *fate) int { return f.error }); f != nil {
+		case e.Kind == trace.Received && e.Item.Type == trace.Error: // it comes from the address that the message was sent to
+			if f := pick(sent[conversation{e.To, e.From}], e.Item.Body, func(f *fate) int { return f.error }); f != nil {
 				f.error++
 			} else {
 				stray = append(stray, e)
 			}
 		}
 	}
-	return sent, stray
+	return sent, stray, notices
 }
 
 // pick finds the message with this body, the one that has had the fewest of the same fate if there are several.
@@ -129,17 +132,24 @@ func pick(all []*fate, body string, had func(*fate) int) *fate {
 	return best
 }
 
-// notice is how the gateway tells a SIP user of a failure that became known after the message had been accepted: SIP has no
-// other way that an IM window would show.
-const notice = "could not be delivered"
-
-func isNotice(body string) bool { return strings.Contains(body, notice) }
-
-func noticeOf(sent []*fate, body string) string {
-	for _, f := range slices.Backward(sent) {
-		if strings.Contains(body, f.sent.Item.Body) {
-			return f.sent.Item.Body
+// noticeOf finds the message that a notice is about, nil if the text is none. By a notice the gateway tells a SIP user in the conversation's window
+// of a failure that became known after the message had been accepted: SIP has nothing else that a window would show. Nothing marks it on the wire
+// either, so it is known by what it is: a text that the other one's client did not send, and that quotes one of the user's own.
+func noticeOf(sent []*fate, text string) *fate {
+	var best *fate
+	for _, f := range sent {
+		if strings.HasPrefix(text, "“"+quoted(f.sent.Item.Body)+"” could not be delivered: ") && (best == nil || f.error < best.error) {
+			best = f
 		}
+	}
+	return best
+}
+
+// quoted is as much of a message as a notice quotes.
+func quoted(body string) string {
+	const most = 100
+	if runes := []rune(body); len(runes) > most {
+		return string(runes[:most]) + "…"
 	}
 	return body
 }
@@ -155,7 +165,7 @@ func judgeAlways(file scenario.Pos, events []trace.Event) []Failure {
 			fail(e, "%s saw what it did not expect: %s", e.Host, e.Summary)
 		}
 	}
-	sent, stray := fates(events)
+	sent, stray, _ := fates(events)
 	for _, e := range stray {
 		fail(e, "%s was shown %q from %s, who did not send it", e.To, e.Item.Body, e.From)
 	}
@@ -217,7 +227,7 @@ func count(all []string, one string) int {
 
 // pending counts the messages whose fate is open.
 func pending(events []trace.Event) int {
-	sent, _ := fates(events)
+	sent, _, _ := fates(events)
 	n := 0
 	for _, all := range sent {
 		for _, f := range all {

@@ -30,6 +30,13 @@ func isTold(to, of, body string) trace.Event {
 	return trace.Event{Layer: trace.Client, Kind: trace.Received, From: of, To: to, Item: trace.Item{Type: trace.Error, Body: body, Condition: "remote-server-timeout"}}
 }
 
+// notice is what the gateway shows a SIP user whose message did not arrive.
+func notice(body string) string {
+	return "“" + body + "” could not be delivered: service-unavailable"
+}
+
+var long = strings.Repeat("0123456789", 12)
+
 func recorded(events ...trace.Event) []trace.Event {
 	for i := range events {
 		events[i].Seq, events[i].At = i+1, time.Unix(int64(i), 0)
@@ -45,7 +52,15 @@ func TestWhatEveryRunMustHold(t *testing.T) {
 	}{
 		{"delivered", recorded(sends(bob, alice, "1"), isShown(bob, alice, "1")), ""},
 		{"returned", recorded(sends(bob, alice, "1"), isTold(bob, alice, "1")), ""},
-		{"returned with a notice in the window", recorded(sends(alice, bob, "hi"), isShown(bob, alice, `"hi" could not be delivered: service-unavailable`)), ""},
+		{"returned with a notice in the window", recorded(sends(alice, bob, "hi"), isShown(bob, alice, notice("hi"))), ""},
+		{"a notice about a long message", recorded(sends(alice, bob, long), isShown(bob, alice, notice(long[:100]+"…"))), ""},
+		{"a notice each", recorded(sends(alice, bob, "hi"), sends(alice, bob, "hi"), isShown(bob, alice, notice("hi")), isShown(bob, alice, notice("hi"))), ""},
+		{"a notice about nothing", recorded(isShown(bob, alice, notice("hi"))), "alice@contoso.com was shown"},
+		{"a notice about what arrived", recorded(sends(alice, bob, "hi"), isShown(alice, bob, "hi"), isShown(bob, alice, notice("hi"))), "alice@contoso.com was told that"},
+		{"a user who writes like a notice", recorded(sends(bob, alice, "My parcel could not be delivered: nobody in"), isShown(bob, alice, "My parcel could not be delivered: nobody in")), ""},
+		{"such a message that is lost", recorded(sends(alice, bob, "hi"), isShown(alice, bob, "hi"), sends(bob, alice, notice("hi"))), "lost silently"},
+		{"a user who writes a notice word by word", recorded(sends(alice, bob, "hi"), isShown(alice, bob, "hi"), sends(bob, alice, notice("hi")), isShown(bob, alice, notice("hi"))), ""},
+		{"and then there is one", recorded(sends(alice, bob, "hi"), sends(bob, alice, notice("hi")), isShown(bob, alice, notice("hi")), isShown(bob, alice, notice("hi"))), ""},
 		{"lost", recorded(sends(bob, alice, "1")), "lost silently"},
 		{"dropped by the other side's server", recorded(sends(alice, bob, "1"), isDropped(alice, bob, "1")), ""},
 		{"dropped once, sent twice", recorded(sends(alice, bob, "1"), sends(alice, bob, "1"), isDropped(alice, bob, "1")), "lost silently"},

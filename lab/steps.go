@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func (p *play) expect(ctx context.Context, x *scenario.Expect) error {
 	for _, body := range bodies(x.Body, x.Count) {
 		matches := func(e trace.Event) bool {
 			return !p.shown[e.Seq] && e.Layer == trace.Client && e.Kind == trace.Received && e.To == x.At &&
-				(x.From == "" || e.From == x.From) && shows(e.Item, body, x)
+				(x.From == "" || e.From == x.From) && (shows(e.Item, body, x) || p.notified(e, body, x))
 		}
 		e, err := p.world.Trace().Await(ctx, 0, matches)
 		if x.Never {
@@ -158,14 +159,22 @@ func shows(i trace.Item, body string, x *scenario.Expect) bool {
 		return i.Type == trace.Message && i.Body == body
 	}
 	wantError := x.Error
-	// A SIP user is told of a late failure by a notice in the window of the conversation.
-	if i.Type == trace.Message && isNotice(i.Body) {
-		return wantError.Code == 0 && (wantError.Condition == "" || strings.Contains(i.Body, wantError.Condition)) && strings.Contains(i.Body, body)
-	}
 	return i.Type == trace.Error &&
 		(body == "" || i.Body == body) &&
 		(wantError.Condition == "" || i.Condition == wantError.Condition) &&
 		(wantError.Code == 0 || i.Code == wantError.Code)
+}
+
+// notified reports whether a SIP user is told of a late failure, by a notice in the window of the conversation.
+func (p *play) notified(e trace.Event, body string, x *scenario.Expect) bool {
+	if x.Error == nil || x.Error.Code != 0 || e.Item.Type != trace.Message {
+		return false
+	}
+	events := p.world.Trace().Events()
+	slices.SortStableFunc(events, func(a, b trace.Event) int { return a.At.Compare(b.At) }) // each keeps the Seq by which it is known here
+	_, _, notices := fates(events)
+	about, is := notices[e.Seq]
+	return is && (body == "" || about == body) && strings.Contains(e.Item.Body, x.Error.Condition)
 }
 
 func wanted(x *scenario.Expect, body string) string {
