@@ -16,14 +16,14 @@ type Feed struct {
 	devices []im.Device // what the XMPP user shows
 	last    im.Device   // the words he left with
 	known   bool        // he has shown something
-	sent    time.Time   // the last notification
-	dirty   bool        // something has changed since
 	untold  bool        // something that the XMPP user was told is lost, or may be
 }
 
 type viewer struct {
 	id      ID
 	expires time.Time
+	sent    time.Time // the last notification
+	dirty   bool      // something has changed since
 }
 
 // RestoredFeed is a Feed as it is after a restart.
@@ -43,13 +43,12 @@ func (f Feed) Done() bool { return len(f.dialogs) == 0 && f.auth == None }
 func (f Feed) Wake() time.Time {
 	var next time.Time
 	for _, d := range f.dialogs {
-		if next.IsZero() || d.expires.Before(next) {
-			next = d.expires
+		due := d.expires
+		if t := d.sent.Add(throttle); d.dirty && t.Before(due) {
+			due = t
 		}
-	}
-	if f.dirty && len(f.dialogs) > 0 {
-		if t := f.sent.Add(throttle); next.IsZero() || t.Before(next) {
-			next = t
+		if next.IsZero() || due.Before(next) {
+			next = due
 		}
 	}
 	return next
@@ -150,12 +149,13 @@ func (m *feeder) watched(e Watched) {
 		m.lastLook(e)
 		return
 	}
-	if i := m.find(e.ID); i >= 0 {
-		m.dialogs[i].expires = m.at.Add(e.Expires)
-	} else {
-		m.dialogs = append(m.dialogs, viewer{e.ID, m.at.Add(e.Expires)})
+	i := m.find(e.ID)
+	if i < 0 {
+		i = len(m.dialogs)
+		m.dialogs = append(m.dialogs, viewer{id: e.ID})
 	}
-	m.notify(e.ID, e.Expires)
+	m.dialogs[i].expires = m.at.Add(e.Expires)
+	m.notify(i) // at once, whenever the last one was. RFC 6665 §4.2.1.2
 	switch {
 	case m.auth == None, m.auth == Asked && m.untold:
 		m.auth, m.untold = Asked, false
@@ -222,7 +222,7 @@ func (m *feeder) refuse() {
 	for _, d := range m.dialogs {
 		m.do(Notify{ID: d.id, State: "terminated", Reason: "rejected"})
 	}
-	m.dialogs, m.devices, m.known, m.dirty = nil, nil, false, false
+	m.dialogs, m.devices, m.known = nil, nil, false
 }
 
 func (m *feeder) shown(e Shown) {
@@ -244,14 +244,9 @@ func (m *feeder) shown(e Shown) {
 		m.last = e.Device
 	}
 	m.known = true
-	if m.auth != Granted || len(m.dialogs) == 0 {
-		return
+	if m.auth == Granted {
+		m.all()
 	}
-	if m.at.Sub(m.sent) < throttle { // RFC 3856 §6.10: the last state wins
-		m.dirty = true
-		return
-	}
-	m.all()
 }
 
 func (m *feeder) drop(id ID) {
@@ -274,21 +269,32 @@ func (m *feeder) tick() {
 	if ended {
 		m.lonely()
 	}
-	if m.dirty && m.at.Sub(m.sent) >= throttle {
-		m.all()
-	}
+	m.due()
 }
 
-// all notifies every dialog.
+// all notifies every dialog of a change.
 func (m *feeder) all() {
-	for _, d := range m.dialogs {
-		m.notify(d.id, d.expires.Sub(m.at))
+	for i := range m.dialogs {
+		m.dialogs[i].dirty = true
 	}
-	m.sent, m.dirty = m.at, false
+	m.due()
 }
 
-func (m *feeder) notify(id ID, expires time.Duration) {
-	n := Notify{ID: id, State: "pending", Expires: expires}
+// due sends the changes that may be sent: in each dialog not before five seconds have passed since the last notification, whatever
+// that was for, and then the last state. RFC 3856 §6.10
+func (m *feeder) due() {
+	for i, d := range m.dialogs {
+		if d.dirty && m.at.Sub(d.sent) >= throttle {
+			m.notify(i)
+		}
+	}
+}
+
+// notify tells one dialog how things are.
+func (m *feeder) notify(i int) {
+	d := &m.dialogs[i]
+	d.sent, d.dirty = m.at, false
+	n := Notify{ID: d.id, State: "pending", Expires: d.expires.Sub(m.at)}
 	if m.auth == Granted {
 		n.State = "active"
 		if m.known {

@@ -33,7 +33,7 @@ func feed(t *testing.T) *feedStory { return &feedStory{t: t, at: start} }
 func approved(t *testing.T) *feedStory {
 	s := feed(t)
 	s.on(presence.Watched{ID: 1, New: true, Expires: -1}, "accept1 1h0m0s, notify1 pending; empty, subscribe") // P09
-	s.on(presence.Approved{}, "notify1 active; empty")                                                         // P10
+	s.later(time.Minute).on(presence.Approved{}, "notify1 active; empty")                                      // P10
 	s.later(time.Minute).on(presence.Shown{Device: im.Device{Resource: "home"}}, "notify1 active; open1")
 	return s
 }
@@ -101,6 +101,31 @@ func TestFeed(t *testing.T) {
 			s.later(3*time.Second).on(presence.FeedTick{}, "notify1 active; open1")
 			s.later(time.Minute).on(presence.FeedTick{}, "")
 		},
+		"E18: an approval soon after the question": func(t *testing.T) {
+			s := feed(t)
+			s.on(presence.Watched{ID: 1, New: true, Expires: time.Hour}, "accept1 1h0m0s, notify1 pending; empty, subscribe")
+			s.later(time.Second).on(presence.Approved{}, "")
+			s.later(time.Second).on(presence.Shown{Device: im.Device{Resource: "home"}}, "")
+			s.later(3*time.Second).on(presence.FeedTick{}, "notify1 active; open1")
+			s.later(time.Second).on(presence.Shown{Device: im.Device{Resource: "home", Show: im.Away}}, "")
+		},
+		"E18: a refresh is answered at once, and counts": func(t *testing.T) {
+			s := approved(t)
+			s.later(time.Second).on(presence.Shown{Device: im.Device{Resource: "work"}}, "")
+			s.later(time.Second).on(presence.Watched{ID: 1, Expires: time.Hour}, "accept1 1h0m0s, notify1 active; open2")
+			s.later(4*time.Second).on(presence.FeedTick{}, "") // it has been told already
+			s.on(presence.Shown{Device: im.Device{Resource: "work"}, Gone: true}, "")
+			s.later(time.Second).on(presence.FeedTick{}, "notify1 active; open1")
+		},
+		"E18: each dialog by itself": func(t *testing.T) {
+			s := approved(t)
+			s.later(3*time.Second).on(presence.Watched{ID: 2, New: true, Expires: time.Hour}, "accept2 1h0m0s, notify2 active; open1")
+			s.later(2*time.Second).on(presence.Shown{Device: im.Device{Resource: "work"}}, "notify1 active; open2")
+			if got := s.f.Wake().Sub(s.at); got != 3*time.Second {
+				t.Errorf("due in %v", got)
+			}
+			s.later(3*time.Second).on(presence.FeedTick{}, "notify2 active; open2")
+		},
 		"stop": func(t *testing.T) {
 			approved(t).on(presence.FeedStop{}, "notify1 terminated;probation empty, unavailable")
 		},
@@ -114,13 +139,13 @@ func TestFeed(t *testing.T) {
 }
 
 // TestAnyFeed: every SUBSCRIBE is answered once and followed by a NOTIFY (E01, E03); nothing is notified after the end of a dialog
-// or shown without a permission; every dialog ends.
+// or shown without a permission; no dialog is notified twice in five seconds but where it asks or ends (E18); every dialog ends.
 func TestAnyFeed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var f presence.Feed
 		at := start
 		var ids presence.ID
-		alive := map[presence.ID]bool{}
+		alive, last := map[presence.ID]bool{}, map[presence.ID]time.Time{}
 		step := func(e presence.FeedEvent) {
 			var actions []presence.Action
 			f, actions = presence.StepFeed(f, e, at)
@@ -143,7 +168,11 @@ func TestAnyFeed(t *testing.T) {
 					if (a.State == "terminated") != (a.Reason != "") {
 						t.Fatalf("state %q with reason %q", a.State, a.Reason)
 					}
-					notified[a.ID] = true
+					asked, _ := e.(presence.Watched)
+					if since := at.Sub(last[a.ID]); a.State != "terminated" && asked.ID != a.ID && since < 5*time.Second {
+						t.Fatalf("%T has dialog %d notified %v after the last time", e, a.ID, since)
+					}
+					notified[a.ID], last[a.ID] = true, at
 					if a.State == "terminated" {
 						delete(alive, a.ID)
 					}
@@ -164,7 +193,7 @@ func TestAnyFeed(t *testing.T) {
 			}
 		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			at = at.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "seconds")) * time.Second)
+			at = at.Add(time.Duration(rapid.OneOf(rapid.IntRange(0, 6), rapid.IntRange(0, 2000)).Draw(t, "seconds")) * time.Second)
 			if wake := f.Wake(); !wake.IsZero() && wake.Before(at) {
 				step(presence.FeedTick{})
 			}

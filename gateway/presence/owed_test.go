@@ -81,7 +81,7 @@ func TestTellAgain(t *testing.T) {
 			s.on(lost(im.SignalSubscribe, ""), "")
 			s.on(presence.Reached{}, "subscribe")
 			s.on(presence.Reached{}, "")
-			s.on(presence.Approved{}, "notify1 active; empty")
+			s.later(time.Minute).on(presence.Approved{}, "notify1 active; empty")
 		},
 		"a probe": func(t *testing.T) {
 			s := &feedStory{t: t, f: presence.RestoredFeed(presence.Granted, start), at: start}
@@ -89,7 +89,7 @@ func TestTellAgain(t *testing.T) {
 			s.on(lost(im.SignalProbe, ""), "")
 			s.on(presence.Reached{}, "probe")
 			s.on(lost(im.SignalProbe, ""), "")
-			s.on(presence.Shown{Device: im.Device{Resource: "home"}}, "notify1 active; open1")
+			s.later(time.Minute).on(presence.Shown{Device: im.Device{Resource: "home"}}, "notify1 active; open1")
 			s.on(presence.Reached{}, "")
 		},
 		"that nobody watches any more": func(t *testing.T) {

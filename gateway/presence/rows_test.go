@@ -25,7 +25,7 @@ func TestRows(t *testing.T) {
 			s.on(presence.Watched{ID: 1, New: true, Expires: time.Hour}, "accept1 1h0m0s, notify1 pending; empty, subscribe")
 			s.later(time.Hour).on(presence.FeedTick{}, "notify1 terminated;timeout empty")
 			s.on(presence.Watched{ID: 2, New: true, Expires: time.Hour}, "accept2 1h0m0s, notify2 pending; empty")
-			s.on(presence.Approved{}, "notify2 active; empty")
+			s.later(time.Minute).on(presence.Approved{}, "notify2 active; empty")
 		},
 	} {
 		t.Run(name, tell)

@@ -106,11 +106,12 @@ func TestFeedAwaitsTheDisk(t *testing.T) {
 		p.expect("SIP/2.0 200 OK")
 		p.answer(p.expect("NOTIFY "), "200 OK")
 		s.expect(t, "alice@contoso.com>bob@gmail.com subscribe")
+		time.Sleep(10 * time.Second) // no two NOTIFYs in five seconds
 
 		w.signal(im.SignalSubscribed, "")
 		nothing("the approval")
 		n := p.expect("NOTIFY ")
-		if got := n.get("Subscription-State"); got != "active;expires=28798" {
+		if got := n.get("Subscription-State"); got != "active;expires=28788" {
 			t.Errorf("state %q", got)
 		}
 		p.answer(n, "200 OK")
