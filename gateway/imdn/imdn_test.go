@@ -94,8 +94,8 @@ func TestEnvelope(t *testing.T) {
 			MessageID: "a", Failed: true, RecordRoutes: []string{"sip:one@example.com", "sip:two@example.com"}, OriginalTo: "im:list@example.com", Body: []byte("text"),
 		}},
 		"RFC 3862 §3, escapes": {`Subject: one\\two\"three\u00e9\nfour` + "\n\n\nx", Envelope{Subject: `one\two"threeé four`, Body: []byte("x")}},
-		"base64":                   {"\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\naGVs\nbG8=\n", Envelope{ContentType: "text/plain", Body: []byte("hello")}},
-		"quoted-printable":         {"\nContent-Transfer-Encoding: quoted-printable\n\nh=C3=A9\n", Envelope{Body: []byte("hé\n")}},
+		"base64":               {"\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\naGVs\nbG8=\n", Envelope{ContentType: "text/plain", Body: []byte("hello")}},
+		"quoted-printable":     {"\nContent-Transfer-Encoding: quoted-printable\n\nh=C3=A9\n", Envelope{Body: []byte("hé\n")}},
 	} {
 		for ends, body := range map[string]string{"LF": c.body, "CRLF": strings.ReplaceAll(c.body, "\n", "\r\n")} {
 			t.Run(name+" "+ends, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestBadEnvelope(t *testing.T) {
 		body string
 		want error
 	}{
-		"RFC 3862 §4, Require":     {"NS: MyFeatures <mid:MessageFeatures@id.foo.com>\nRequire: MyFeatures.VitalMessageOption\nMyFeatures.VitalMessageOption: Confirmation-requested\n\n\nx", ErrRequired},
+		"RFC 3862 §4, Require":       {"NS: MyFeatures <mid:MessageFeatures@id.foo.com>\nRequire: MyFeatures.VitalMessageOption\nMyFeatures.VitalMessageOption: Confirmation-requested\n\n\nx", ErrRequired},
 		"nothing":                    {"", ErrMalformed},
 		"no content":                 {"From: <im:a@b>\n", ErrMalformed},
 		"no end of the content's":    {"\nContent-Type: text/plain\n", ErrMalformed},

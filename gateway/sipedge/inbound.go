@@ -2,6 +2,7 @@ package sipedge
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -268,8 +269,7 @@ func (e *Edge) onInvite(in *inbound) {
 		in.respond(488, "Not Acceptable Here: one-to-one conversations only")
 		return
 	}
-	if why := badOffer(in); why != "" {
-		in.respond(488, "Not Acceptable Here: "+why)
+	if e.notAcceptable(in) {
 		return
 	}
 	hop := in.link.hopFor(from.Domain)
@@ -283,8 +283,7 @@ func (e *Edge) onInvite(in *inbound) {
 // changes nothing.
 func (e *Edge) onReinvite(in *inbound) {
 	e.inDialog(in, func(in *inbound, d *dialog) {
-		if why := badOffer(in); why != "" {
-			in.respond(488, "Not Acceptable Here: "+why)
+		if e.notAcceptable(in) {
 			return
 		}
 		d.refresh(in.message)
@@ -292,21 +291,33 @@ func (e *Edge) onReinvite(in *inbound) {
 	})
 }
 
-// badOffer says what is wrong with an INVITE's offer. None at all is right: ours goes into the 200.
-func badOffer(in *inbound) string {
+// badOffer says what is wrong with an INVITE's offer, and the code that says it in a Warning. None at all is right: ours goes into the
+// 200. RFC 3261 §13.3.1.3, §20.43
+func badOffer(in *inbound) (warn int, why string) {
 	if len(in.body) == 0 {
-		return ""
+		return 0, ""
 	}
 	if in.contentType() != "application/sdp" {
-		return "the offer is no SDP"
+		return 399, "the offer is no SDP"
 	}
-	switch message, other := sdpMedia(in.body); {
+	switch message, msrp, other := sdpMedia(in.body); {
+	case !message && msrp:
+		return 302, "messages are taken as SIP MESSAGE in the session, not by another transport"
 	case !message:
-		return "no message session is offered"
+		return 304, "no message session is offered"
 	case other:
-		return "only a message session can be had"
+		return 304, "only a message session can be had"
 	}
-	return ""
+	return 0, ""
+}
+
+// notAcceptable refuses an INVITE for its offer; false if there is nothing wrong with it.
+func (e *Edge) notAcceptable(in *inbound) bool {
+	warn, why := badOffer(in)
+	if why != "" {
+		in.respond(488, "Not Acceptable Here: "+why, field{"Warning", fmt.Sprintf("%d %s %q", warn, e.hostname, why)})
+	}
+	return why != ""
 }
 
 // multiParty recognises conferences, which a one-to-one gateway must not join half. SIPE does the same

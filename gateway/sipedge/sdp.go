@@ -14,8 +14,9 @@ func sdpOffer(host, peer string) []byte {
 		"m=message 5060 sip " + peer + "\r\na=accept-types:" + accepted + "\r\n")
 }
 
-// sdpMedia says whether an SDP offers a message session, and whether it offers anything else that is not refused (port 0).
-func sdpMedia(sdp []byte) (message, other bool) {
+// sdpMedia says whether an SDP offers a message session, one by another transport (MSRP), and whether it offers anything else that is
+// not refused (port 0).
+func sdpMedia(sdp []byte) (message, msrp, other bool) {
 	for line := range strings.Lines(string(sdp)) {
 		rest, ok := strings.CutPrefix(line, "m=")
 		if !ok {
@@ -27,9 +28,11 @@ func sdpMedia(sdp []byte) (message, other bool) {
 			other = true
 		case f[0] == "message" && strings.EqualFold(f[2], "sip"), f[0] == "x-ms-message": // LCS 2005 writes the second
 			message = true
+		case f[0] == "message":
+			msrp, other = true, other || f[1] != "0"
 		case f[1] != "0":
 			other = true
 		}
 	}
-	return message, other
+	return message, msrp, other
 }
