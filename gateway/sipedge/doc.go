@@ -17,10 +17,10 @@
 // keep.go sees to it that permissions outlive a restart. page.go is for peers without sessions, health.go for links that look
 // alive and are not.
 //
-// What sipgo does here, and what it does not. It parses the framing and runs the transactions. It does not dial (we do, through
-// the Network, with our own verification, and feed it finished connections), and it writes no header that came from a peer:
-// its typed headers lose what stands after '>' in a Record-Route and mangle quoted Via parameters, so every header is kept as
-// it stood on the wire (message.go) and echoed from there.
+// What sipgo does here, and what it does not. It parses the messages and runs the transactions; what it could not parse, and would end
+// the connection for, it is not given (framing.go). It does not dial (we do, through the Network, with our own verification, and feed
+// it finished connections), and it writes no header that came from a peer: its typed headers lose what stands after '>' in a
+// Record-Route and mangle quoted Via parameters, so every header is kept as it stood on the wire (message.go) and echoed from there.
 //
 // Locks: no lock is held while anything blocks. Writes to a connection only enqueue; one goroutine per link writes.
 package sipedge

@@ -277,7 +277,7 @@ func (e *Edge) stop(endWork context.CancelFunc) {
 	endWork()
 	var links sync.WaitGroup
 	for _, l := range e.stack.all() {
-		links.Go(func() { l.drain(stopGrace) })
+		links.Go(func() { l.drain(stopGrace, net.ErrClosed) })
 	}
 	links.Wait()
 	e.stack.close()

@@ -15,6 +15,7 @@ import (
 const (
 	writeTimeout  = 20 * time.Second // a peer that takes nothing for so long is gone
 	writeBacklog  = 4 << 20          // bytes that may wait to be written before a link is given up
+	farewell      = time.Second      // for what is still to be written when a connection is of no more use
 	maxUnanswered = 1000             // requests of the peer that may wait for their answer before we stop reading
 )
 
@@ -31,6 +32,7 @@ type link struct {
 	place   place    // that was dialled
 	since   time.Time
 	arrived arrivals
+	frames  framer // belongs to the reader
 
 	lastRead atomic.Int64 // when something was read, in Unix nanoseconds
 
@@ -38,6 +40,7 @@ type link struct {
 	waiting []byte
 	spare   []byte
 	closing bool          // nothing more will be written: flush and close
+	why     error         // … and the reason
 	busy    int           // requests of the peer without their final answer
 	room    chan struct{} // closed when busy has sunk; nil while nobody waits
 	err     error
@@ -83,7 +86,7 @@ func (l *link) write() {
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		out, closing := l.waiting, l.closing
+		out, closing, why := l.waiting, l.closing, l.why
 		l.waiting, l.spare = l.spare[:0], nil
 		l.mu.Unlock()
 		_ = l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -95,7 +98,7 @@ func (l *link) write() {
 		}
 		if closing {
 			_ = l.conn.CloseWrite()
-			l.end(net.ErrClosed)
+			l.end(why)
 			return
 		}
 		l.mu.Lock()
@@ -128,8 +131,28 @@ func (l *link) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Read is called by sipgo's reader. It waits while too many requests of this peer are unanswered: a flood is held back by TCP.
+// Read is called by sipgo's reader, and gives it what it can read. It waits while too many requests of this peer are unanswered: a flood
+// is held back by TCP.
 func (l *link) Read(b []byte) (int, error) {
+	for len(l.frames.ready) == 0 {
+		n, err := l.read(b)
+		if err != nil {
+			return 0, err
+		}
+		if err := l.frames.take(b[:n]); err != nil {
+			l.drain(farewell, err) // what was answered goes out yet
+			return 0, net.ErrClosed
+		}
+	}
+	n := copy(b, l.frames.ready)
+	if l.frames.ready = l.frames.ready[n:]; len(l.frames.ready) == 0 {
+		l.frames.ready = nil
+	}
+	return n, nil
+}
+
+// read reads from the connection.
+func (l *link) read(b []byte) (int, error) {
 	for {
 		l.mu.Lock()
 		if l.busy < maxUnanswered {
@@ -207,10 +230,10 @@ func (l *link) reason() error {
 // gone is the error of a request that the link's end has cut off.
 func (l *link) gone(reason error) error { return &LinkError{l.hops[0].address, "link", reason} }
 
-// drain lets what waits go out, closes TLS as it should be closed, and ends the link; it takes at most d.
-func (l *link) drain(d time.Duration) {
+// drain lets what waits go out, closes TLS as it should be closed, and ends the link for a reason; it takes at most d.
+func (l *link) drain(d time.Duration, why error) {
 	l.mu.Lock()
-	l.closing = true
+	l.closing, l.why = true, why
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -221,7 +244,7 @@ func (l *link) drain(d time.Duration) {
 	select {
 	case <-l.done:
 	case <-limit.C:
-		l.end(net.ErrClosed)
+		l.end(why)
 	}
 }
 

@@ -251,18 +251,28 @@ func TestForbiddenCharacters(t *testing.T) {
 	})
 }
 
-// TestTooLarge: a message above the limit ends the connection, and the gateway goes on.
+// TestTooLarge: M20. A message above the limit is answered 413, and the session goes on; one that would take too long to read past ends
+// the connection.
 func TestTooLarge(t *testing.T) {
 	inWorld(t, func(w *world) {
 		p := w.dial(w.edgeCertificate())
-		_, _ = p.conn.Write([]byte(strings.ReplaceAll(request("MESSAGE", change{"Content-Length": "70000"}), "\n", "\r\n") + "\r\n" + strings.Repeat("x", 70000)))
-		if m, err := p.read(time.Minute); err == nil {
+		defer p.close()
+		o := w.invited(p)
+		o.do("MESSAGE", "Content-Type: text/plain", strings.Repeat("x", 70_000))
+		if m := p.expect("SIP/2.0 413 Request Entity Too Large: "); m.get("CSeq") != "2 MESSAGE" || m.get("Call-ID") != o.callID {
 			t.Errorf("got\n%s", m)
 		}
-		p.close()
-		p = w.dial(w.edgeCertificate())
-		defer p.close()
-		p.send(options)
-		p.expect("SIP/2.0 200 OK")
+		o.do("MESSAGE", "Content-Type: text/plain", "shorter")
+		r := <-w.sink.arrived
+		if r.Body != "shorter" {
+			t.Errorf("got %+v", r.Message)
+		}
+		r.outcome(nil)
+		p.expect("SIP/2.0 202 ")
+		_, _ = p.conn.Write([]byte(strings.ReplaceAll(request("MESSAGE", change{"Content-Length": "20000000"}), "\n", "\r\n") + "\r\n"))
+		p.expect("SIP/2.0 413 ")
+		if m, err := p.read(time.Minute); err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Errorf("got %v\n%s", err, m)
+		}
 	})
 }

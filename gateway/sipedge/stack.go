@@ -23,6 +23,7 @@ type stack struct {
 	transport    *sip.TransportLayer
 	transactions *sip.TransactionLayer
 	feed         *feed
+	maxMessage   int
 
 	mu    sync.Mutex
 	links map[string]*link
@@ -42,7 +43,7 @@ type answer struct {
 }
 
 func newStack(maxMessage int, log *slog.Logger) *stack {
-	s := &stack{feed: newFeed(), links: make(map[string]*link)}
+	s := &stack{maxMessage: maxMessage, feed: newFeed(), links: make(map[string]*link)}
 	raw := map[string]sip.HeaderParser{} // every other header stays as it stood on the wire
 	for _, name := range []string{"content-length", "l"} {
 		raw[name] = sip.DefaultHeadersParser()[name]
@@ -68,6 +69,7 @@ func newStack(maxMessage int, log *slog.Logger) *stack {
 
 // add makes a link known and hands it to sipgo.
 func (s *stack) add(l *link) bool {
+	l.frames = framer{max: s.maxMessage, refuse: l.refuseUnread}
 	s.mu.Lock()
 	s.links[string(l.id)] = l
 	s.mu.Unlock()
