@@ -365,7 +365,12 @@ func TestEvidence(t *testing.T) {
 			d.srv("0 0 5269 lm.contoso.com.")
 			d.zones["contoso.com"]["im A"] = []string{"12.34.56.78"}
 		}, "dns.lookalike", []string{"0 0 5269 lm.contoso.com.", "no such host", "probably meant: im.contoso.com"}},
-		"refused":  {func(d *deployment) { d.gatewayFile["sip.contoso.com"] = addr("10.11.12.1") }, "net.refused", []string{"sip.contoso.com is 10.11.12.1", "10.11.12.1:5061", "connection refused"}},
+		"refused": {func(d *deployment) { d.gatewayFile["sip.contoso.com"] = addr("10.11.12.1") }, "net.refused", []string{"sip.contoso.com is 10.11.12.1", "10.11.12.1:5061", "connection refused"}},
+		"a rule with 5296": {func(d *deployment) {
+			for _, port := range []int{5269, 6269} {
+				d.rules = append(d.rules, vnet.Rule{Name: fmt.Sprint(port), From: "internet", Protocol: "tcp", Port: port, Verdict: vnet.Drop})
+			}
+		}, "net.filtered", []string{"12.34.56.78:5296", "so a rule lets 5296 through on this way; 5269 is meant"}},
 		"wrong CN": {func(d *deployment) { d.gatewayLeaf.Subject = "im.contoso.com" }, "tls.name-mismatch", []string{"im.contoso.com", "xmpp.jds.local", "SHA-256"}},
 		"stranger": {func(d *deployment) { d.gatewayXMPP = says("SSH-2.0-OpenSSH_9.6\r\n") }, "nat.forward", []string{"SSH-2.0-OpenSSH_9.6"}},
 		"three names": {func(d *deployment) {

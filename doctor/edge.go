@@ -202,7 +202,7 @@ func (e Edge) judgeWay(ctx context.Context, x *exam, s *gatewaySeen) bool {
 	case d.outcome == connected:
 	default:
 		evidence := append([]string{s.lookup.String()}, inWords(s.dials)...)
-		x.find(d.code(), fmt.Sprintf("%s:%d", s.name, s.port), evidence...)
+		x.find(d.code(), fmt.Sprintf("%s:%d", s.name, s.port), append(evidence, x.slip(ctx, s.dials)...)...)
 		if outside {
 			x.find("nat.hairpin", s.name, evidence...)
 		}

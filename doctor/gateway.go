@@ -207,7 +207,7 @@ func (g Gateway) judgeWay(ctx context.Context, x *exam, h *hop) bool {
 		x.find("dns.split-view", h.host, h.lookup.String(), "this machine is "+d.local.String())
 		x.find("nat.hairpin", h.host, append([]string{h.lookup.String()}, inWords(h.dials)...)...)
 	default:
-		x.find(d.code(), h.target, append([]string{h.lookup.String()}, inWords(h.dials)...)...)
+		x.find(d.code(), h.target, slices.Concat([]string{h.lookup.String()}, inWords(h.dials), x.slip(ctx, h.dials))...)
 	}
 	return d.outcome == connected
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"fedlab/internal/network"
 )
@@ -24,6 +25,55 @@ type lookup struct {
 func missing(err error) bool {
 	var dns *net.DNSError
 	return errors.As(err, &dns) && dns.IsNotFound
+}
+
+// Questions are datagrams, and on a bad line every third may be lost, and every third answer: so who gets none asks again.
+const (
+	askAgain = time.Second // after this time without an answer
+	mostAsks = 8
+)
+
+// insist asks until an answer comes, be it that there is none of what was asked for, within the patience of a probe. The error is that of the first try.
+func insist[T any](ctx context.Context, ask func(context.Context) (T, error)) (answer T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	type result struct {
+		answer T
+		err    error
+	}
+	results := make(chan result)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	asked, open, answered := 0, 0, false
+	try := func() {
+		asked, open = asked+1, open+1
+		go func() {
+			answer, err := ask(ctx)
+			results <- result{answer, err}
+		}()
+	}
+	try()
+	for {
+		select {
+		case r := <-results:
+			open--
+			switch {
+			case answered:
+			case r.err == nil || missing(r.err):
+				answered, answer, err = true, r.answer, r.err
+				cancel()
+			case err == nil:
+				err = r.err
+			}
+		case <-again.C:
+			if !answered && asked < mostAsks && ctx.Err() == nil {
+				try()
+			}
+		}
+		if open == 0 && (answered || asked == mostAsks || ctx.Err() != nil) {
+			return answer, err
+		}
+	}
 }
 
 // String is the lookup in words.
@@ -60,9 +110,7 @@ func (x *exam) addresses(ctx context.Context, name string) *lookup {
 		l.addrs = []netip.Addr{a}
 		return l
 	}
-	ctx, cancel := context.WithTimeout(ctx, Patience)
-	defer cancel()
-	addrs, err := x.net.LookupNetIP(ctx, "ip", name)
+	addrs, err := insist(ctx, func(ctx context.Context) ([]netip.Addr, error) { return x.net.LookupNetIP(ctx, "ip", name) })
 	for _, a := range addrs {
 		if a = a.Unmap(); !slices.Contains(l.addrs, a) {
 			l.addrs = append(l.addrs, a)
@@ -113,9 +161,10 @@ const xmppSRV = "_xmpp-server._tcp."
 
 // service asks for the SRV records of a service of a domain: "xmpp-server", "sipfederationtls".
 func (x *exam) service(ctx context.Context, what, domain string) service {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
-	defer cancel()
-	_, records, err := x.net.LookupSRV(ctx, what, "tcp", domain)
+	records, err := insist(ctx, func(ctx context.Context) ([]*net.SRV, error) {
+		_, records, err := x.net.LookupSRV(ctx, what, "tcp", domain)
+		return records, err
+	})
 	if err == nil && len(records) == 0 {
 		err = &net.DNSError{Err: "no such host", Name: "_" + what + "._tcp." + domain, IsNotFound: true}
 	}

@@ -88,7 +88,7 @@ func (o Outside) closed(ctx context.Context, x *exam, r *net.SRV, l *lookup, dia
 			return
 		}
 	}
-	x.find(best(dials).code(), net.JoinHostPort(l.name, fmt.Sprint(r.Port)), evidence...)
+	x.find(best(dials).code(), net.JoinHostPort(l.name, fmt.Sprint(r.Port)), append(evidence, x.slip(ctx, dials)...)...)
 }
 
 // notOurs are the addresses that the organisation is not known to have.

@@ -37,7 +37,7 @@ func (g Gateway) Plan() []string {
 	if g.Status != nil {
 		plan = append(plan, "ask the running gateway for its status, on its admin listener")
 	}
-	return append(plan, promise)
+	return append(plan, wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
@@ -56,7 +56,7 @@ func (e Edge) Plan() []string {
 	if e.Log != nil {
 		plan = append(plan, fmt.Sprintf("read the Edge's own log, and what is written to it within %v", Watch))
 	}
-	return append(plan, promise)
+	return append(plan, wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
@@ -64,8 +64,12 @@ func (o Outside) Plan() []string {
 	return []string{
 		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
 		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, and close it",
+		wrongPorts,
 		promise,
 	}
 }
+
+// wrongPorts is what [exam.slip] does.
+const wrongPorts = "where nobody answers on 5061 or 5269, connect by TCP to 5016 or 5296, in case a rule has that, and to a port a thousand above"
 
 var promise = fmt.Sprintf("send no message to anybody; no single step takes longer than %v", Patience)
