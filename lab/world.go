@@ -34,13 +34,14 @@ type world struct {
 	own      []string                         // the hosts that are this world's; nil: all
 	papers   *papers
 
-	servers  map[string]*dns.Server      // by host
-	farm     *googletalk.Farm            // Google's; nil if there is none
-	partners map[string]*googletalk.Farm // by host
-	edges    map[string]*ocsedge.Edge    // by host
-	gateways map[string]*running         // by host
-	seed     uint64
-	capture  *capture.Capture // nil: none
+	servers    map[string]*dns.Server      // by host
+	farm       *googletalk.Farm            // Google's; nil if there is none
+	partners   map[string]*googletalk.Farm // by host
+	edges      map[string]*ocsedge.Edge    // by host
+	gateways   map[string]*running         // by host
+	bystanders []*bystander
+	seed       uint64
+	capture    *capture.Capture // nil: none
 }
 
 // running is a gateway process, or one that did not start.
@@ -99,7 +100,7 @@ func build(ctx context.Context, t *scenario.Topology, o Options, log *slog.Logge
 
 // starts are what starts everything, in the order in which it has to be done.
 func (w *world) starts() []func(context.Context) error {
-	return []func(context.Context) error{w.startDNS, w.startFarm, w.startPartners, w.startEdges, w.startGateways}
+	return []func(context.Context) error{w.startDNS, w.startBystanders, w.startFarm, w.startPartners, w.startEdges, w.startGateways}
 }
 
 // secrets is where the fakes write what opens the TLS connections in a capture; nil if there is none.
@@ -334,6 +335,9 @@ func (w *world) stop() error {
 	}
 	if w.farm != nil {
 		errs = append(errs, w.farm.Close())
+	}
+	for _, b := range w.bystanders {
+		errs = append(errs, b.stop())
 	}
 	for _, name := range sorted(w.servers) {
 		errs = append(errs, w.servers[name].Close())

@@ -61,6 +61,9 @@ func support(t *scenario.Topology) error {
 		if len(h.Links) > 0 {
 			no("host %s: links of its own", name)
 		}
+		if len(h.Says) > 0 {
+			no("host %s: services that have nothing to do with the federation", name)
+		}
 		if h.GoogleTalk != nil {
 			farm = append(farm, name)
 		}

@@ -8,17 +8,17 @@ import (
 // alike says why faults that are found by the same from everywhere must be. The key is what they are found by.
 var alike = map[string]string{
 	"edge nat.hairpin, edge net.filtered":               "a firewall that does not loop and one that loops and has no rule for it swallow the same packet. Only its rules tell; the remedy names both.",
-	"edge net.filtered":                                 "they are one fault, made by two rules: one port is closed on one way. Which rule it is only the firewall's administrator sees.",
+	"edge net.filtered":                                 "they are one fault, made by two rules: one port is closed on one way. Which rule it is only the firewall's administrator sees; the evidence says where one lets a number through that is close.",
 	"edge net.refused":                                  "the firewall's reset and that of a machine on which nothing listens are the same segment. The evidence has the address, which is the gateway's in one case and not in the other.",
 	"gateway dns.resolver-failing":                      "whatever the name server does in place of answering, its forwarding is what has to be looked at. The evidence quotes the answer.",
 	"gateway net.filtered":                              "silence is all that a filter lets one see. Whether the request was dropped or the answer only the other end can tell: there the connection hangs half open.",
 	"gateway tls.name-mismatch, edge tls.name-mismatch": "an alias and a wildcard are both not the name; the evidence has the names in the certificate.",
 	"gateway net.idle-timeout":                          "they are one fault, and differ in what the firewall does with what comes for a forgotten connection; the evidence says how connections broke.",
 	"gateway xmpp.dialback":                             "a key that is refused and one that nobody confirms are both no proof; the evidence has the reason that the gateway noted.",
-	"gateway xmpp.negotiation":                          "they are one fault: what the two sides accept as proof has nothing in common. The evidence has what each offers.",
+	"gateway xmpp.negotiation":                          "to the stream they are one fault: what the two sides accept as proof has nothing in common, be it by their settings or because a certificate is none. The evidence has what each offers, and the gateway's words on the certificate, theirs or ours.",
 	"gateway xmpp.tls-policy":                           "they are one fault: one side demands TLS and the other forbids it. The evidence has what each wants.",
 	"outside net.filtered":                              "a port that is shut and one that is open under another number are both silent. The firewall's rules tell.",
-	"outside net.refused":                               "the firewall's reset and that of a machine on which nothing listens are the same segment. The gateway's socket table tells: it sees no attempt in either case, so the firewall's rules and forwards are next.",
+	"outside net.refused":                               "the firewall's reset and that of a machine on which nothing listens are the same segment. Not even the gateway's socket table tells, which sees no attempt in either case: the firewall's rules and forwards are next.",
 }
 
 // why is the justification of a group, or empty.
@@ -50,6 +50,12 @@ var combinations = []Combined{
 		"without the root the gateway does not see that the Edge's certificate is revoked; the Edge sees it, and so why it is refused"},
 	{"gateway tls.chain-incomplete", "gateway tls.revoked", "",
 		"a list is believed that the issuing certificate has signed: who misses that sees no more, and whose certificate it is sees that it is revoked before it asks what it sends along"},
+	{"gateway dns.federation-srv", "", "",
+		"without a next hop the gateway sees nothing of the Edge's certificate; the Edge sees what is wrong with it, and so why it is refused"},
+	{"gateway edge.address-down", "gateway net.filtered", "gateway net.unreachable",
+		"the Edge whose failure the other one made good is missed, now that the other one cannot be reached either"},
+	{"gateway edge.address-down", "gateway nat.hairpin", "gateway net.unreachable",
+		"the Edge whose failure the other one made good is missed, now that the other one cannot be reached either"},
 	{"gateway tls.pin", "", "",
 		"a pin takes the place of all that the gateway would check else; the Edge sees what is wrong with its certificate by itself"},
 	{"gateway tls.name-mismatch", "edge edge.next-hop-name", "gateway gateway.hostname, edge gateway.hostname",
@@ -64,6 +70,8 @@ var combinations = []Combined{
 		"nobody gets as far as 5269, so no connection is half open there; and as 5269 does not answer, nothing says that the record is what is wrong"},
 	{"outside xmpp.no-stream", "gateway net.return-path", "edge net.return-path",
 		"the half-open connections are where the port is forwarded to, which is the Edge"},
+	{"outside nat.forward", "gateway net.return-path", "",
+		"the half-open connections are where the port is forwarded to, a machine at which nobody looks"},
 	{"gateway net.filtered", "gateway xmpp.target-down", "gateway xmpp.all-targets-down",
 		"one target refuses and the others are silent: all are down, and no longer for one reason"},
 	{"gateway nat.hairpin-used", "gateway net.refused", "gateway dns.split-view, gateway nat.hairpin",

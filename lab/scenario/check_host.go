@@ -38,6 +38,11 @@ func (c *topologyChecker) host(name string) {
 	for i, a := range h.IssuingKnown {
 		authority(a, at("issuing_known", strconv.Itoa(i)))
 	}
+	for _, port := range sortedKeys(h.Says) {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			c.At(c.tree.KeyAt("hosts", name, "says", port), "%q is not a port", port)
+		}
+	}
 	if h.Certificate != nil {
 		authority(h.Certificate.Authority, at("certificate", "authority"))
 	}

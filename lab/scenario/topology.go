@@ -148,6 +148,8 @@ type Host struct {
 	IssuingKnown []string                `yaml:"issuing_known"`          // authorities whose issuing certificate is installed here as well
 	ListsKnown   []string                `yaml:"lists_known"`            // authorities whose list of revoked certificates is installed here
 
+	Says map[string]string `yaml:"says"` // port: what a service that has nothing to do with the federation says there to whoever connects
+
 	// What runs on it: one of these, or nothing.
 	Gateway    *Gateway    `yaml:"gateway"`
 	GoogleTalk *GoogleTalk `yaml:"google_talk"`

@@ -25,6 +25,7 @@ type stream struct {
 	boot    *boot
 	conn    net.Conn
 	name    string // in traces
+	ours    bool   // we opened it
 	in      *reader
 	out     chan frame
 	stop    chan struct{} // closed by end
@@ -42,7 +43,7 @@ const outQueue = 1024
 
 func (b *boot) newStream(conn net.Conn, direction string) *stream {
 	s := &stream{
-		boot: b, conn: conn, in: newReader(conn),
+		boot: b, conn: conn, in: newReader(conn), ours: direction == "out",
 		out: make(chan frame, outQueue), stop: make(chan struct{}), written: make(chan struct{}),
 	}
 	s.name = b.track(s, direction)
@@ -263,7 +264,11 @@ func (s *stream) leave(err error) {
 	case errors.Is(err, errStreamClosed):
 		s.finish()
 	case errors.As(err, &bad) && !s.closing.Load():
-		s.unexpected(append([]byte(nil), s.in.tap.buf...), "bad XML: %v", bad)
+		if s.ours && bad.text == noStream { // who answers is no XMPP server: nothing that one did wrong
+			s.record(trace.Failed, bad.Error(), append([]byte(nil), s.in.tap.buf...))
+		} else {
+			s.unexpected(append([]byte(nil), s.in.tap.buf...), "bad XML: %v", bad)
+		}
 		s.fail(bad.condition, bad.text)
 		s.drain()
 	}

@@ -63,6 +63,9 @@ func (e *element) child(space, local string) *element {
 	return nil
 }
 
+// noStream is what is wrong with bytes that are not even the beginning of XML.
+const noStream = "text before the stream header"
+
 // xmlError is XML that a stream must not carry; condition is the stream error that answers it. RFC 6120 §11
 type xmlError struct{ condition, text string }
 
@@ -113,7 +116,7 @@ func (r *reader) header() (*element, error) {
 			declared = true
 		case xml.CharData:
 			if !declared && len(t) > 0 || strings.TrimSpace(string(t)) != "" {
-				return nil, &xmlError{"not-well-formed", "text before the stream header"}
+				return nil, &xmlError{"not-well-formed", noStream}
 			}
 		case xml.StartElement:
 			e, err := r.start(t)
