@@ -35,6 +35,7 @@ const (
 	notifyWithin = 32 * time.Second // Timer N: RFC 6665 §4.1.2.4
 	firstRetry   = 30 * time.Second
 	longestRetry = 30 * time.Minute
+	steadyAfter  = 5 * time.Minute // a dialog that stood so long has lasted
 	throttle     = 5 * time.Second // RFC 3856 §6.10
 	shortest     = time.Minute     // a shorter subscription is answered 423
 	longest      = 24 * time.Hour
@@ -97,4 +98,13 @@ const MinExpires = shortest
 // retryAfter doubles the pause with every failure.
 func retryAfter(failures int) time.Duration {
 	return min(firstRetry<<min(max(failures-1, 0), 10), longestRetry)
+}
+
+// jittered is a pause a quarter shorter, longer, or between, as the seed has it. It is the finaliser of SplitMix64 that spreads seeds.
+func jittered(pause time.Duration, seed uint64) time.Duration {
+	z := seed * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	z ^= z >> 31
+	return pause - pause/4 + time.Duration(z%uint64(pause/2+1))
 }

@@ -12,15 +12,18 @@ import (
 type Watch struct {
 	auth     Auth
 	phase    phase
-	known    bool        // something was shown to the XMPP user since
-	shown    []im.Device // what he sees now
-	expires  time.Time   // of the dialog
-	refresh  time.Time   // when to send the next SUBSCRIBE: a refresh, or a retry
-	notifyBy time.Time   // when a NOTIFY has to be there (Timer N); zero if none is awaited
-	stale    bool        // we were restarted: he may still see what was true then
-	away     bool        // the XMPP user is off line: nothing is refreshed
-	noticed  bool        // a NOTIFY has come since the last SUBSCRIBE was sent; when leaving, the last one
-	failures int
+	known    bool          // something was shown to the XMPP user since
+	shown    []im.Device   // what he sees now
+	expires  time.Time     // of the dialog
+	refresh  time.Time     // when to send the next SUBSCRIBE: a refresh, or a retry
+	notifyBy time.Time     // when a NOTIFY has to be there (Timer N); zero if none is awaited
+	stale    bool          // we were restarted: he may still see what was true then
+	away     bool          // the XMPP user is off line: nothing is refreshed
+	noticed  bool          // a NOTIFY has come since the last SUBSCRIBE was sent; when leaving, the last one
+	failures int           // subscriptions in a row that did not come about or did not last
+	began    time.Time     // the dialog; zero if there is none
+	earliest time.Time     // no new dialog before: the peer wants it so, or has ended too many too soon
+	seed     uint64        // of the jitter
 	least    time.Duration // what 423 wanted, else 0
 	owed     *owed         // nil: the XMPP user knows all that he was told
 }
@@ -44,6 +47,13 @@ func (w Watch) Shows() bool { return len(w.shown) > 0 }
 // Restored is a Watch as it is after a restart: the permission is known, the dialog is lost, and what the XMPP user still sees
 // is not known.
 func Restored(a Auth) Watch { return Watch{auth: a, stale: a == Granted} }
+
+// Seeded is the Watch with a seed of its own. The pauses between its attempts differ then from those of others, so that subscriptions
+// that end at the same time are not all made again at the same time.
+func (w Watch) Seeded(seed uint64) Watch {
+	w.seed = seed
+	return w
+}
 
 // Done reports that nothing has to be remembered.
 func (w Watch) Done() bool { return w.auth == None && w.phase == idle && w.owed == nil }
@@ -158,6 +168,10 @@ func (m *watcher) begin() {
 	if m.phase != idle || m.auth == None || m.away {
 		return
 	}
+	if m.at.Before(m.earliest) {
+		m.refresh = m.earliest
+		return
+	}
 	m.phase, m.refresh = trying, time.Time{}
 	m.subscribe(true)
 }
@@ -167,8 +181,16 @@ func (m *watcher) subscribe(first bool) {
 	m.do(Subscribe{New: first, Expires: max(subscribeFor, m.least)})
 }
 
-// renew subscribes afresh; what is shown stays meanwhile, if there is a meanwhile.
+// renew subscribes afresh, at once; what is shown stays meanwhile, if there is a meanwhile. After several dialogs that did not last
+// it waits: a peer that ends every one as soon as it stands must not be asked as fast as it can answer.
 func (m *watcher) renew() {
+	if m.failures > 0 {
+		m.hide()
+		m.later(0)
+		m.earliest = m.refresh
+		return
+	}
+	m.failures++
 	if m.begin(); m.phase == idle {
 		m.hide()
 	}
@@ -242,7 +264,11 @@ func (m *watcher) answered(e Answer) {
 		m.over()
 	case was != trying && was != renewing:
 	case e.Status >= 200 && e.Status < 300: // 202 is as good. RFC 6665 §8.3.1
-		m.phase, m.failures = live, 0
+		if m.phase = live; was == trying {
+			m.began = m.at
+		} else if m.lasted() {
+			m.failures = 0
+		}
 		m.lasts(e.Expires)
 		if !m.noticed { // it may overtake the 2xx
 			m.notifyBy = m.at.Add(notifyWithin) // on refresh as well. RFC 6665 §4.1.2.2
@@ -255,7 +281,7 @@ func (m *watcher) answered(e Answer) {
 		m.hide()
 		m.auth = None
 		m.do(Tell{Kind: im.SignalError, Failure: &im.Failure{Condition: im.ItemNotFound, Status: e.Status}})
-	case e.Status == 423 && e.MinExpires > 0 && e.MinExpires <= 7*24*time.Hour && m.least < e.MinExpires:
+	case e.Status == 423 && e.MinExpires > 2*m.least && e.MinExpires <= 7*24*time.Hour: // not a second more each time
 		m.least = e.MinExpires
 		m.subscribe(was == trying)
 	case e.Status == 481 && was == renewing:
@@ -264,7 +290,7 @@ func (m *watcher) answered(e Answer) {
 	case was == renewing && !endsSubscription(e.Status): // valid until it expires. RFC 6665 §4.1.2.2
 		m.phase = live
 		m.failures++
-		m.refresh = m.at.Add(max(retryAfter(m.failures), e.RetryAfter))
+		m.pause(e.RetryAfter)
 	default:
 		m.over()
 		m.hide()
@@ -328,19 +354,15 @@ func (m *watcher) terminated(e Notified) {
 	case "rejected":
 		m.refused()
 		return
-	case "noresource", "invariant":
-		m.hide()
-		return
-	case "deactivated", "timeout":
+	case "deactivated", "timeout": // a retry-after has no meaning here
 		m.renew()
-		return
-	case "probation", "giveup":
-		m.hide()
-		m.later(e.RetryAfter)
 		return
 	}
 	m.hide()
-	m.later(e.RetryAfter)
+	m.later(e.RetryAfter) // probation, giveup, and what we do not know
+	if e.Reason == "noresource" || e.Reason == "invariant" {
+		m.earliest, m.refresh = m.refresh, time.Time{} // only when the XMPP user comes again
+	}
 }
 
 func (m *watcher) refused() {
@@ -349,29 +371,45 @@ func (m *watcher) refused() {
 	m.tell(im.SignalUnsubscribed)
 }
 
-// over forgets the dialog.
+// over forgets the dialog. One that has lasted makes good for those that did not.
 func (m *watcher) over() {
-	m.phase = idle
+	if m.lasted() {
+		m.failures = 0
+	}
+	m.phase, m.began = idle, time.Time{}
 	m.expires, m.refresh, m.notifyBy = time.Time{}, time.Time{}, time.Time{}
 	m.do(Forget{})
 }
 
+func (m *watcher) lasted() bool { return !m.began.IsZero() && m.at.Sub(m.began) >= steadyAfter }
+
 // later tries again after a pause.
 func (m *watcher) later(atLeast time.Duration) {
-	if m.auth == None || m.away {
-		return
-	}
 	m.failures++
-	m.refresh = m.at.Add(min(max(retryAfter(m.failures), atLeast), 24*time.Hour))
+	m.pause(atLeast)
+	if m.auth == None || m.away {
+		m.refresh = time.Time{}
+	}
 }
 
-// lasts notes how long the dialog lives, and when to refresh: two minutes before the end, as OCS does, or at two thirds.
+// pause sets when to try again. What the peer asked for (Retry-After, retry-after) holds also for who comes and asks meanwhile, up to
+// a day. RFC 6665 §4.1.3
+func (m *watcher) pause(atLeast time.Duration) {
+	atLeast = min(atLeast, 24*time.Hour)
+	m.refresh = m.at.Add(max(jittered(retryAfter(m.failures), m.seed+uint64(m.failures)), atLeast))
+	if atLeast > 0 {
+		m.earliest = m.refresh
+	}
+}
+
+// lasts notes how long the dialog lives, and when to refresh: two minutes before the end, as OCS does, or at two thirds. A dialog that
+// is shorter than the pause after a failure ends by itself, and is made again as one that did not last.
 func (m *watcher) lasts(d time.Duration) {
 	if d <= 0 {
 		d = subscribeFor
 	}
 	m.expires = m.at.Add(d)
-	m.refresh = m.at.Add(max(d*2/3, d-2*time.Minute))
+	m.refresh = m.at.Add(max(d*2/3, d-2*time.Minute, firstRetry))
 	if m.away {
 		m.refresh = time.Time{}
 	}
@@ -381,7 +419,7 @@ func (m *watcher) tick() {
 	if due(m.expires, m.at) { // nobody stays available who may be gone
 		m.over()
 		m.hide()
-		m.begin()
+		m.renew()
 		return
 	}
 	if due(m.notifyBy, m.at) {

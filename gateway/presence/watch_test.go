@@ -323,3 +323,139 @@ func TestAnyWatch(t *testing.T) {
 		}
 	})
 }
+
+// What a peer does that ends every subscription as soon as it stands.
+var endless = map[string]struct {
+	answer presence.Answer
+	notify []presence.Notified
+	lives  time.Duration // before it is ended
+	most   int           // attempts in a day
+}{
+	"terminated;deactivated":     {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "deactivated"}}, 0, 65},
+	"terminated;timeout":         {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "timeout"}}, 0, 65},
+	"terminated;probation":       {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "probation"}}, 0, 65},
+	"terminated;giveup":          {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "giveup"}}, 0, 65},
+	"terminated, no reason":      {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated"}}, 0, 65},
+	"terminated;noresource":      {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "noresource"}}, 0, 1},
+	"terminated;invariant":       {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "invariant"}}, 0, 1},
+	"shown, and then terminated": {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "active", Presence: open("a")}, {State: "terminated", Reason: "deactivated"}}, time.Minute, 65},
+	"no NOTIFY":                  {presence.Answer{Status: 200, Expires: time.Hour}, nil, 0, 65},
+	"a second long":              {presence.Answer{Status: 200, Expires: time.Second}, []presence.Notified{{State: "active"}}, 0, 65},
+	"shortened to a second":      {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "active", Expires: time.Second}}, 0, 65},
+	"refused for a while":        {presence.Answer{Status: 480}, nil, 0, 65},
+	"retry-after an hour":        {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "giveup", RetryAfter: time.Hour}}, 0, 25},
+	"retry-after a century":      {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "probation", RetryAfter: 876000 * time.Hour}}, 0, 2},
+	"Retry-After in the answer":  {presence.Answer{Status: 503, RetryAfter: 2 * time.Hour}, nil, 0, 13},
+	"deactivated, retry-after 1": {presence.Answer{Status: 200, Expires: time.Hour}, []presence.Notified{{State: "terminated", Reason: "deactivated", RetryAfter: time.Second}}, 0, 65},
+}
+
+// run drives a Watch against such a peer for a day and gives when it subscribed, counted from the start. every is how often the XMPP
+// user comes on line, nothing for never.
+func run(t *testing.T, name string, seed uint64, every time.Duration) []time.Duration {
+	t.Helper()
+	peer := endless[name]
+	w, at, end := presence.Watch{}.Seeded(seed), start, start.Add(24*time.Hour)
+	var subscribed []time.Duration
+	events := []presence.WatchEvent{presence.Ask{}}
+	online := end
+	if every > 0 {
+		online = start.Add(every)
+	}
+	for steps := 0; ; steps++ {
+		if steps == 1_000_000 {
+			t.Fatalf("%s: a storm, %d subscriptions in %v", name, len(subscribed), at.Sub(start))
+		}
+		if len(events) == 0 {
+			at = online
+			if wake := w.Wake(); !wake.IsZero() && wake.Before(at) {
+				at = wake
+				events = append(events, presence.WatchTick{})
+			} else {
+				online = online.Add(max(every, time.Second))
+				events = append(events, presence.Online{})
+			}
+			if !at.Before(end) {
+				return subscribed
+			}
+		}
+		var actions []presence.Action
+		w, actions = presence.StepWatch(w, events[0], at)
+		events = events[1:]
+		for _, a := range actions {
+			if s, ok := a.(presence.Subscribe); ok && s.Expires > 0 {
+				subscribed = append(subscribed, at.Sub(start))
+				events = append(events, peer.answer)
+				if peer.lives > 0 {
+					at = at.Add(peer.lives)
+				}
+				for _, n := range peer.notify {
+					events = append(events, n)
+				}
+			}
+		}
+	}
+}
+
+// TestNoStorm: a peer that ends every subscription as soon as it stands is asked at once again at most twice, then in growing pauses;
+// what it wants by retry-after is kept to, up to a day, also when the XMPP user comes on line every few seconds. RFC 6665 §4.1.3
+func TestNoStorm(t *testing.T) {
+	for name, peer := range endless {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				if got := run(t, name, seed, 0); len(got) > peer.most || len(got) == 0 {
+					t.Fatalf("%d subscriptions in a day, want at most %d: %v", len(got), peer.most, got)
+				}
+			}
+		})
+	}
+	t.Run("retry-after is for everybody", func(t *testing.T) {
+		for name, least := range map[string]time.Duration{"retry-after an hour": time.Hour, "Retry-After in the answer": 2 * time.Hour, "retry-after a century": 24 * time.Hour} {
+			last := -least
+			for _, at := range run(t, name, 1, 7*time.Second) {
+				if at-last < least {
+					t.Errorf("%s: after %v", name, at-last)
+				}
+				last = at
+			}
+		}
+		for _, name := range []string{"terminated;deactivated", "terminated;noresource", "a second long"} {
+			if got := run(t, name, 1, 7*time.Second); len(got) > 65 {
+				t.Errorf("%s: %d subscriptions in a day", name, len(got))
+			}
+		}
+	})
+	t.Run("watches do not come at the same time", func(t *testing.T) {
+		second := map[time.Duration]int{}
+		for seed := range uint64(1000) {
+			second[run(t, "terminated;deactivated", seed, 0)[5].Truncate(time.Second)]++
+		}
+		for at, n := range second {
+			if n > 20 {
+				t.Errorf("%d of 1000 at %v", n, at)
+			}
+		}
+	})
+	t.Run("one that has lasted is made again at once", func(t *testing.T) {
+		s := granted(t)
+		for range 10 {
+			s.later(10*time.Minute).on(presence.Notified{State: "terminated", Reason: "deactivated"}, "forget, subscribe")
+			s.on(presence.Answer{Status: 200, Expires: time.Hour}, "")
+			s.on(presence.Notified{State: "active", Presence: open("a")}, "")
+		}
+	})
+	t.Run("423 names ever more", func(t *testing.T) {
+		s := watch(t)
+		s.on(presence.Ask{}, "subscribe")
+		n := 0
+		for least := time.Duration(1); ; least++ {
+			var actions []presence.Action
+			if s.w, actions = presence.StepWatch(s.w, presence.Answer{Status: 423, MinExpires: 9*time.Hour + least*time.Second}, s.at); words(actions) == "forget" {
+				break
+			}
+			n++
+		}
+		if n > 2 {
+			t.Errorf("asked again %d times", n)
+		}
+	})
+}

@@ -68,7 +68,7 @@ func (e *Edge) load() ([]*watching, error) {
 		e.kept[key] = auths{r.Watch, r.Feed}
 		if r.Watch != presence.None {
 			w := newWatching(e, key, h)
-			w.state = presence.Restored(r.Watch)
+			w.state = presence.Restored(r.Watch).Seeded(e.seed(key))
 			e.watches[key] = w
 			lost = append(lost, w)
 		}

@@ -1,6 +1,8 @@
 package sipedge
 
 import (
+	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,9 +59,16 @@ func (e *Edge) watch(key pair, make bool, event presence.WatchEvent) bool {
 }
 
 func newWatching(e *Edge, key pair, h *hop) *watching {
-	w := &watching{e: e, key: key, hop: h}
+	w := &watching{e: e, key: key, hop: h, state: presence.Watch{}.Seeded(e.seed(key))}
 	w.timer = time.AfterFunc(time.Hour, func() { w.step(nil, presence.WatchTick{}) })
 	return w
+}
+
+// seed makes the pauses of a pair differ from those of others, and at this gateway from those at one beside it.
+func (e *Edge) seed(key pair) uint64 {
+	h := fnv.New64a()
+	fmt.Fprint(h, e.hostname, key.xmpp, key.sip)
+	return h.Sum64()
 }
 
 // step feeds the machine and carries out what it says. With a dialog, the event counts only if that is still the one. It says
