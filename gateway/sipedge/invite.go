@@ -93,7 +93,7 @@ func (c *conversation) tryInvite(d *dialog, l *link) (again bool, failure *im.Fa
 					giveUp = c.takeBack(d, l, req)
 				}
 			case a.code < 300:
-				c.opened(d, l, req, a)
+				c.opened(d, l, req, a, tx)
 				return false, nil
 			default:
 				return c.hop.heed(a), refusal("INVITE", c.key.sip, a)
@@ -133,10 +133,12 @@ func (c *conversation) takeBack(d *dialog, l *link, invite *sip.Request) <-chan 
 	return time.After(32 * time.Second)
 }
 
-// opened acknowledges the 2xx and makes the dialog known.
-func (c *conversation) opened(d *dialog, l *link, invite *sip.Request, a *answer) {
+// opened acknowledges the 2xx and makes the dialog known. The transaction ends before: a 2xx that comes again belongs to nobody then, and
+// is acknowledged again (strayAnswer). RFC 3261 §17.1.1.2
+func (c *conversation) opened(d *dialog, l *link, invite *sip.Request, a *answer, tx *sip.ClientTx) {
 	d.establish(a, l)
 	c.e.addDialog(d)
+	tx.Terminate()
 	c.e.ack(d, l, invite.CSeq().SeqNo)
 	c.step(session.Answered{Dialog: d.id})
 }

@@ -216,6 +216,7 @@ func TestWishesInSession(t *testing.T) {
 		first, second := write(), write()
 		o.do("BYE", "")
 		p.expect("SIP/2.0 200 OK")
+		synctest.Wait()
 		a.confirms(first)
 		p.silent(time.Minute)
 		a.bounces(second)
