@@ -107,7 +107,7 @@ type Progress func(*Result)
 
 // RunAll runs every scenario repeat times, at most parallel at once, until ctx ends, and returns the results in the
 // order of the scenarios, repetitions of one next to each other. Runs of one scenario with one seed have to agree in verdict, findings and
-// canonical trace; one that differs from the first fails.
+// canonical trace; one that differs from the first fails. Of those that agree only the first keeps what it saw.
 func RunAll(ctx context.Context, all []*scenario.Scenario, o Options, repeat, parallel int, progress Progress) []*Result {
 	results := make([]*Result, len(all)*repeat)
 	next := make(chan int)
@@ -127,6 +127,9 @@ func RunAll(ctx context.Context, all []*scenario.Scenario, o Options, repeat, pa
 				}
 				if progress != nil {
 					progress(r)
+				}
+				if first[r.Scenario] != r && r.Passed() {
+					r.Trace, r.Views, r.Canonical = nil, nil, "" // what it saw is what the first saw, and a hundred of them do not fit into memory
 				}
 				telling.Unlock()
 			}

@@ -153,6 +153,9 @@ func writeReport(dir, pcap string, results []*lab.Result) error {
 	}
 	var runs []report.Run
 	for _, r := range results {
+		if r.Trace == nil && r.Passed() {
+			continue // a repetition, which has no page of its own
+		}
 		p := r.Page()
 		runs = append(runs, p.Run)
 		if pcap != "" {
