@@ -160,13 +160,14 @@ func TestWhatRestsIsTriedLast(t *testing.T) {
 
 // TestSeveralHosts: the hosts of a next hop are tried in their order, and each has to be who it is said to be.
 func TestSeveralHosts(t *testing.T) {
+	var second, third net.Listener
 	inWorldWith(t, func(w *world, c *Config) {
 		nextHop("edge1.contoso.com:5061", "edge2.contoso.com:5061", "edge3.contoso.com:5061")(c)
 		w.knows("edge1.contoso.com")
 		w.knows("edge2.contoso.com", "10.11.12.34")
 		w.knows("edge3.contoso.com", "10.11.12.35")
+		second, third = w.at("10.11.12.34"), w.at("10.11.12.35") // before the gateway looks for them
 	}, func(w *world) {
-		second, third := w.at("10.11.12.34"), w.at("10.11.12.35")
 		defer second.Close()
 		defer third.Close()
 		go func() {
