@@ -59,9 +59,10 @@ func newStack(maxMessage int, log *slog.Logger) *stack {
 		sip.WithTransportLayerLogger(quiet),
 		sip.WithTransportLayerTransports(sip.TransportsConfig{TLS: &sip.TransportTLS{TransportTCP: &sip.TransportTCP{DialerCreate: refuse}}}))
 	s.transport.OnMessage(s.observe) // before the transaction layer's, and in order
+	// Who starts a transaction watches its link himself. That sipgo ends transactions with their connection is left out: it does so
+	// to one that has been entered and not been set up yet as well, and panics.
 	s.transactions = sip.NewTransactionLayer(s.transport,
 		sip.WithTransactionLayerLogger(quiet),
-		sip.WithTransactionLayerTerminateOnConnClose(),
 		sip.WithTransactionLayerUnhandledResponseHandler(s.stray))
 	s.transactions.OnRequest(s.brought)
 	return s
