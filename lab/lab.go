@@ -113,22 +113,22 @@ func RunAll(ctx context.Context, all []*scenario.Scenario, o Options, repeat, pa
 	next := make(chan int)
 	var workers sync.WaitGroup
 	var telling sync.Mutex
-	first := map[*scenario.Scenario]*Result{} // that ended
+	first := map[int]*Result{} // that ended, by the place in all
 	for range max(1, parallel) {
 		workers.Go(func() {
 			for i := range next {
 				r := Run(all[i/repeat], o)
 				telling.Lock()
 				results[i] = r
-				if other := first[r.Scenario]; other != nil {
+				if other := first[i/repeat]; other != nil {
 					compareRuns(other, r)
 				} else {
-					first[r.Scenario] = r
+					first[i/repeat] = r
 				}
 				if progress != nil {
 					progress(r)
 				}
-				if first[r.Scenario] != r && r.Passed() {
+				if first[i/repeat] != r && r.Passed() {
 					r.Trace, r.Views, r.Canonical = nil, nil, "" // what it saw is what the first saw, and a hundred of them do not fit into memory
 				}
 				telling.Unlock()

@@ -29,4 +29,10 @@ func TestRepetitionsKeepNoTrace(t *testing.T) {
 			t.Errorf("%d traces of %s are kept", kept[s.Name], s.Name)
 		}
 	}
+	// One that was asked for twice is no repetition.
+	for i, r := range RunAll(t.Context(), append(all[:1:1], all[0]), Options{Clock: VirtualTime(t), Seed: 1}, 1, 2, nil) {
+		if r.Trace == nil {
+			t.Errorf("run %d has no trace", i)
+		}
+	}
 }
