@@ -195,6 +195,12 @@ func (w *watching) subscribe(d *dialog, a presence.Subscribe) {
 		w.e.log.Debug("no subscription", "to", w.key.sip.String(), "error", err)
 		return
 	}
+	w.mu.Lock()
+	stale := w.dialog != d
+	w.mu.Unlock()
+	if stale && a.Expires > 0 { // given up while it waited for a link: a refresh would keep what nobody wants
+		return
+	}
 	req := d.request(w.e, sip.SUBSCRIBE, 0, field{"Contact", w.e.contact()}, field{"Event", "presence"}, field{"Accept", pidf.Type},
 		field{"Expires", strconv.Itoa(int(a.Expires / time.Second))})
 	req.SetBody(nil)
