@@ -77,10 +77,8 @@ func TestArrears(t *testing.T) {
 		l.accepted()
 		<-h.asked
 	})
-	row(t, "presence that finds the queue full is told again when there is room", func(c *Config) {
-		telling(c)
-		c.Limits.Queue = 3
-	}, func(t *testing.T, l *lab) {
+	row(t, "presence that finds the queue full is told again when there is room", telling, func(t *testing.T, l *lab) {
+		l.s.maxSignals = 3
 		var outs []chan *im.Failure
 		for range 4 {
 			outs = append(outs, l.show(Presence{}))

@@ -52,15 +52,16 @@ type Config struct {
 
 // Bounds that no configuration needs to change.
 const (
-	maxDepth     = 32    // nesting of elements in a stanza
-	maxAttrs     = 64    // attributes of one tag
-	maxPairs     = 64    // domain pairs on one inbound stream
-	maxStreams   = 20000 // incoming, of all addresses
-	maxPending   = 16    // verifications under way for one inbound stream
-	maxAnswers   = 64    // dialback answers and errors that wait for one inbound stream's writer
-	maxAddresses = 32    // addresses tried for one domain
-	maxRedirects = 5     // RFC 6120 §4.9.3.19
-	maxBatch     = 256   // stanzas in one write
+	maxDepth     = 32      // nesting of elements in a stanza
+	maxAttrs     = 64      // attributes of one tag
+	maxPairs     = 64      // domain pairs on one inbound stream
+	maxStreams   = 20000   // incoming, of all addresses
+	maxPending   = 16      // verifications under way for one inbound stream
+	maxAnswers   = 64      // dialback answers and errors that wait for one inbound stream's writer
+	maxAddresses = 32      // addresses tried for one domain
+	maxRedirects = 5       // RFC 6120 §4.9.3.19
+	maxBatch     = 256     // stanzas in one write
+	maxSignals   = 250_000 // presence stanzas that wait for one stream: who comes online asks for everybody at once
 	batchBytes   = 64 << 10
 
 	maxBackoff     = 5 * time.Minute

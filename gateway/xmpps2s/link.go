@@ -30,12 +30,13 @@ type link struct {
 	s *Server
 	pair
 
-	mu     sync.Mutex
-	queue  []item
-	closed bool // nothing can be queued any more
-	owed   arrears
-	wake   chan struct{}
-	pong   chan string // identifiers of answered pings
+	mu      sync.Mutex
+	queue   []item
+	signals int  // of the queue: presence
+	closed  bool // nothing can be queued any more
+	owed    arrears
+	wake    chan struct{}
+	pong    chan string // identifiers of answered pings
 
 	// The goroutine's own.
 	spare    *stream   // on which dialback ended with an error (XEP-0220 §2.1.1)
@@ -56,11 +57,14 @@ func (l *link) put(i item) {
 	case l.closed:
 		l.mu.Unlock()
 		i.tell(errStopped())
-	case len(l.queue) >= l.s.cfg.Limits.Queue:
+	case i.shows && l.signals >= l.s.maxSignals, !i.shows && len(l.queue)-l.signals >= l.s.cfg.Limits.Queue:
 		l.mu.Unlock()
 		l.fail(i, &im.Failure{Condition: im.ResourceConstraint, Text: "too many messages wait for " + l.to})
 	default:
 		l.queue = append(l.queue, i)
+		if i.shows {
+			l.signals++
+		}
 		l.mu.Unlock()
 		l.rouse()
 	}
@@ -90,14 +94,17 @@ func (l *link) take(max, bytes int) []item {
 			break
 		}
 		n, size = n+1, size+len(i.xml)
+		if i.shows {
+			l.signals--
+		}
 		if now.Before(i.expires) {
 			taken = append(taken, i)
 		} else {
 			late = append(late, i)
 		}
 	}
-	l.queue = append(l.queue[:0], l.queue[n:]...)
-	clear(l.queue[len(l.queue):cap(l.queue)])
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
 	l.mu.Unlock()
 	for _, i := range late {
 		l.fail(i, &im.Failure{Condition: im.RemoteServerTimeout, Text: "no stream to " + l.to + " came up in time"})
@@ -123,6 +130,9 @@ func (l *link) giveUp(at time.Time, f *im.Failure) bool {
 			kept = append(kept, i)
 		} else {
 			late = append(late, i)
+			if i.shows {
+				l.signals--
+			}
 		}
 	}
 	clear(l.queue[len(kept):])

@@ -26,8 +26,9 @@ type Server struct {
 	log   *slog.Logger
 	local map[string]bool
 
-	methods map[string]methods // by the peers' domains
-	ready   chan struct{}
+	methods    map[string]methods // by the peers' domains
+	maxSignals int
+	ready      chan struct{}
 
 	randMu sync.Mutex
 	rand   *rand.Rand
@@ -60,7 +61,7 @@ func New(cfg Config, sink im.Sink) (*Server, error) {
 		cfg: cfg, sink: sink, log: cfg.Log, ready: make(chan struct{}),
 		local: make(map[string]bool), methods: make(map[string]methods), rand: rand.New(rand.NewPCG(seed, 0)),
 		links: make(map[pair]*link), states: make(map[pair]*LinkStatus),
-		incoming: make(map[*incoming]bool), perHost: make(map[netip.Addr]int), domains: make(map[string]int),
+		maxSignals: maxSignals, incoming: make(map[*incoming]bool), perHost: make(map[netip.Addr]int), domains: make(map[string]int),
 	}
 	for _, d := range cfg.Local {
 		s.local[d] = true

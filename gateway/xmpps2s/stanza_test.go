@@ -297,6 +297,21 @@ func TestQueue(t *testing.T) {
 		}
 		want(t, l.send(im.Message{Body: "x"}), im.ResourceConstraint)
 	})
+	row(t, "presence is no message: a whole crowd's waits for the stream", func(c *Config) { c.Limits.Queue = 10 }, func(t *testing.T, l *lab) {
+		const crowd = 5000
+		for i := range crowd {
+			l.s.SendPresence(Presence{From: im.Address{Local: "alice", Domain: "contoso.com"}, To: im.Address{Local: "user" + itoa(i), Domain: "gmail.com"}, Type: "subscribed"}, nil)
+		}
+		out := l.send(im.Message{Body: "there is room for it"})
+		p := l.accepted()
+		for i := range crowd {
+			if got := attrOf(t, p.expect("</presence>"), "to"); got != "user"+itoa(i)+"@gmail.com" {
+				t.Fatalf("presence to %s at place %d", got, i)
+			}
+		}
+		p.expect("</message>")
+		delivered(t, out)
+	})
 	row(t, "what waits when the server stops is returned", nil, func(t *testing.T, l *lab) {
 		l.w.dropped[gmailAddr] = true
 		a, b := l.send(im.Message{Body: "x"}), l.send(im.Message{Body: "y", To: im.Address{Local: "x", Domain: "googlemail.com"}})
