@@ -98,6 +98,8 @@ type (
 		RetryAfter time.Duration
 		Presence   *im.Presence // nil: no body, or none that can be read
 	}
+	// Relinked: the way to the notifier is there again. It may have been restarted and know nothing of the dialog.
+	Relinked struct{}
 	// WatchStop: the gateway stops.
 	WatchStop struct{}
 	// WatchTick: time passed.
@@ -111,6 +113,7 @@ func (Online) watchEvent()    {}
 func (Offline) watchEvent()   {}
 func (Answer) watchEvent()    {}
 func (Notified) watchEvent()  {}
+func (Relinked) watchEvent()  {}
 func (WatchStop) watchEvent() {}
 func (WatchTick) watchEvent() {}
 
@@ -139,6 +142,10 @@ func StepWatch(w Watch, e WatchEvent, at time.Time) (Watch, []Action) {
 		m.owed = m.owed.with(e.Tell)
 	case Reached:
 		m.reached()
+	case Relinked:
+		if m.phase == live && !m.away {
+			m.refreshed()
+		}
 	case WatchStop:
 		m.hide()
 		if m.phase == live || m.phase == renewing {
@@ -179,6 +186,12 @@ func (m *watcher) begin() {
 func (m *watcher) subscribe(first bool) {
 	m.noticed = false
 	m.do(Subscribe{New: first, Expires: max(subscribeFor, m.least)})
+}
+
+// refreshed asks for the dialog to go on. What it says is shown if it stands, and else it is made anew.
+func (m *watcher) refreshed() {
+	m.phase, m.refresh = renewing, time.Time{}
+	m.subscribe(false)
 }
 
 // renew subscribes afresh, at once; what is shown stays meanwhile, if there is a meanwhile. After several dialogs that did not last
@@ -437,8 +450,7 @@ func (m *watcher) tick() {
 		m.refresh = time.Time{}
 		switch m.phase {
 		case live:
-			m.phase = renewing
-			m.subscribe(false)
+			m.refreshed()
 		case idle:
 			m.begin()
 		}

@@ -145,6 +145,19 @@ func TestWatch(t *testing.T) {
 			s.later(58*time.Minute).on(presence.WatchTick{}, "refresh")
 			s.on(presence.Answer{Status: 481}, "forget, subscribe")
 		},
+		"the link is there again": func(t *testing.T) {
+			watch(t).on(presence.Relinked{}, "")
+			s := granted(t)
+			s.on(presence.Relinked{}, "refresh")
+			s.on(presence.Relinked{}, "") // once is enough
+			s.on(presence.Answer{Status: 200, Expires: time.Hour}, "")
+			s.on(presence.Notified{State: "active", Presence: open("b")}, "unavailable/a, available/b") // what could not be said meanwhile
+			s.on(presence.Relinked{}, "refresh")
+			s.on(presence.Answer{Status: 481}, "forget, subscribe") // it was restarted
+			s = granted(t)
+			s.on(presence.Offline{}, "")
+			s.on(presence.Relinked{}, "")
+		},
 		"P07: no dialog while he is off line": func(t *testing.T) {
 			s := granted(t)
 			s.on(presence.Offline{}, "")
@@ -303,7 +316,7 @@ func TestAnyWatch(t *testing.T) {
 			}
 			states := rapid.SampledFrom([]string{"active", "pending", "terminated"})
 			step(rapid.SampledFrom([]presence.WatchEvent{
-				presence.Ask{}, presence.Cancel{}, presence.Probe{}, presence.Online{}, presence.Offline{}, presence.WatchTick{}, presence.Reached{},
+				presence.Ask{}, presence.Cancel{}, presence.Probe{}, presence.Online{}, presence.Offline{}, presence.WatchTick{}, presence.Reached{}, presence.Relinked{},
 				presence.Answer{Status: rapid.SampledFrom([]int{0, 200, 202, 403, 404, 408, 423, 480, 481, 500, 503}).Draw(t, "status"), Expires: time.Hour, MinExpires: 9 * time.Hour},
 				presence.Notified{State: states.Draw(t, "state"), Reason: rapid.SampledFrom([]string{"", "rejected", "timeout", "deactivated", "giveup"}).Draw(t, "reason"),
 					Expires: time.Hour, Presence: rapid.SampledFrom([]*im.Presence{nil, open(), open("a"), open("a", "b")}).Draw(t, "doc")},

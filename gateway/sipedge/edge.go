@@ -231,7 +231,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	if len(lost) > 0 {
 		e.log.Info("subscriptions are made again", "count", len(lost))
-		front.Go(func() { e.resubscribe(ctx, lost) })
+		front.Go(func() { e.resubscribe(ctx, lost, presence.Online{}) })
 	}
 	close(e.ready)
 

@@ -166,7 +166,7 @@ func (h *hop) acquire(ctx context.Context) (*link, error) {
 
 // keep holds one link to the next hop until ctx ends.
 func (h *hop) keep(ctx context.Context, e *Edge) {
-	for failures, brief := 0, 0; ctx.Err() == nil; {
+	for failures, brief, before := 0, 0, false; ctx.Err() == nil; {
 		start := time.Now()
 		h.mu.Lock()
 		h.lastTry = start
@@ -174,13 +174,23 @@ func (h *hop) keep(ctx context.Context, e *Edge) {
 		l, err := h.connect(ctx, e)
 		if err == nil {
 			e.log.Info("link up", "next_hop", h.address, "remote", l.conn.RemoteAddr().String(), "local", l.conn.LocalAddr().String(), "tls", tls.VersionName(l.conn.ConnectionState().Version))
+			up, down := context.WithCancel(ctx)
+			var refreshing sync.WaitGroup
+			if before {
+				refreshing.Go(func() { e.refresh(up, h) })
+			}
+			before = true
 			select {
 			case <-l.done:
-				err = &LinkError{h.address, "link", l.reason()}
-				h.learn(l.place, l.reason())
 			case <-ctx.Done():
+			}
+			down()
+			refreshing.Wait()
+			if ctx.Err() != nil {
 				return
 			}
+			err = &LinkError{h.address, "link", l.reason()}
+			h.learn(l.place, l.reason())
 			e.log.Warn("link down", "next_hop", h.address, "error", err)
 		} else if ctx.Err() == nil {
 			e.log.Warn("no link", "next_hop", h.address, "error", err)

@@ -9,7 +9,7 @@ import (
 	"fedlab/gateway/store"
 )
 
-// After a restart the subscriptions are made again, so many in each of so short a time.
+// After a restart, ours or the other side's, the subscriptions are made again, so many in each of so short a time.
 const (
 	restoreBatch = 100
 	restorePause = 50 * time.Millisecond
@@ -82,8 +82,22 @@ func (e *Edge) load() ([]*watching, error) {
 	return lost, err
 }
 
-// resubscribe makes dialogs again, little by little.
-func (e *Edge) resubscribe(ctx context.Context, lost []*watching) {
+// refresh asks a next hop to which there is a link again about every subscription. Where it was restarted meanwhile it knows none, and
+// else it says what it could not say while there was none.
+func (e *Edge) refresh(ctx context.Context, h *hop) {
+	var all []*watching
+	e.mu.Lock()
+	for _, w := range e.watches {
+		if w.hop == h {
+			all = append(all, w)
+		}
+	}
+	e.mu.Unlock()
+	e.resubscribe(ctx, all, presence.Relinked{})
+}
+
+// resubscribe makes dialogs again, or refreshes them, little by little.
+func (e *Edge) resubscribe(ctx context.Context, lost []*watching, event presence.WatchEvent) {
 	pause := time.NewTicker(restorePause)
 	defer pause.Stop()
 	for i, w := range lost {
@@ -94,6 +108,6 @@ func (e *Edge) resubscribe(ctx context.Context, lost []*watching) {
 				return
 			}
 		}
-		w.step(nil, presence.Online{})
+		w.step(nil, event)
 	}
 }

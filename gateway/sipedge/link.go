@@ -1,6 +1,7 @@
 package sipedge
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ const (
 	writeTimeout  = 20 * time.Second // a peer that takes nothing for so long is gone
 	writeBacklog  = 4 << 20          // bytes that may wait to be written before a link is given up
 	farewell      = time.Second      // for what is still to be written when a connection is of no more use
+	writeAhead    = 1 << 20          // bytes that may wait before our own requests wait, and nothing more of the peer's is read
+	maxTurns      = 16               // requests of ours that are written at a time
 	maxUnanswered = 1000             // requests of the peer that may wait for their answer before we stop reading
 )
 
@@ -42,8 +45,9 @@ type link struct {
 	closing bool          // nothing more will be written: flush and close
 	why     error         // … and the reason
 	busy    int           // requests of the peer without their final answer
-	room    chan struct{} // closed when busy has sunk; nil while nobody waits
+	room    chan struct{} // closed when busy or what waits has sunk; nil while nobody waits for that
 	err     error
+	turns   chan struct{} // holds one for each request of ours that is about to be written
 	wake    chan struct{} // there is something to write
 	done    chan struct{} // closed when the link is over
 	pooled  chan struct{} // closed when sipgo knows it
@@ -71,7 +75,7 @@ func nthLink(n uint64) linkName {
 func newLink(conn *tls.Conn, n uint64, dialled bool, hops []*hop) *link {
 	l := &link{
 		conn: conn, id: nthLink(n), hops: hops, dialled: dialled, since: time.Now(),
-		wake: make(chan struct{}, 1), done: make(chan struct{}), pooled: make(chan struct{}), readEnd: make(chan struct{}),
+		turns: make(chan struct{}, maxTurns), wake: make(chan struct{}, 1), done: make(chan struct{}), pooled: make(chan struct{}), readEnd: make(chan struct{}),
 	}
 	l.lastRead.Store(l.since.UnixNano())
 	return l
@@ -88,6 +92,7 @@ func (l *link) write() {
 		l.mu.Lock()
 		out, closing, why := l.waiting, l.closing, l.why
 		l.waiting, l.spare = l.spare[:0], nil
+		l.makeRoom()
 		l.mu.Unlock()
 		_ = l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if len(out) > 0 {
@@ -131,8 +136,8 @@ func (l *link) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Read is called by sipgo's reader, and gives it what it can read. It waits while too many requests of this peer are unanswered: a flood
-// is held back by TCP.
+// Read is called by sipgo's reader, and gives it what it can read. It waits while too many requests of this peer are unanswered, or
+// too many answers wait to be written: a flood is held back by TCP.
 func (l *link) Read(b []byte) (int, error) {
 	for len(l.frames.ready) == 0 {
 		n, err := l.read(b)
@@ -153,11 +158,43 @@ func (l *link) Read(b []byte) (int, error) {
 
 // read reads from the connection.
 func (l *link) read(b []byte) (int, error) {
+	if !l.await(nil, func() bool { return l.busy < maxUnanswered && len(l.waiting) < writeAhead }) {
+		return 0, net.ErrClosed
+	}
+	n, err := l.conn.Read(b)
+	if err != nil {
+		l.end(err)
+		return n, net.ErrClosed // the reason is kept in the link; sipgo need not log it again
+	}
+	l.lastRead.Store(time.Now().UnixNano())
+	return n, nil
+}
+
+// turn waits until a request of ours may be written, and has to be given back when that is done. When thousands of people come
+// online at once, their requests wait for the peer to take the first ones, and the link does not break under them.
+func (l *link) turn(ctx context.Context) (giveBack func(), ok bool) {
+	select {
+	case l.turns <- struct{}{}:
+	case <-l.done:
+		return nil, false
+	case <-ctx.Done():
+		return nil, false
+	}
+	giveBack = func() { <-l.turns }
+	if !l.await(ctx.Done(), func() bool { return len(l.waiting) < writeAhead }) {
+		giveBack()
+		return nil, false
+	}
+	return giveBack, true
+}
+
+// await waits until ready, which is called under the lock, says so. It is false if the link has ended before, or cancel.
+func (l *link) await(cancel <-chan struct{}, ready func() bool) bool {
 	for {
 		l.mu.Lock()
-		if l.busy < maxUnanswered {
+		if ready() {
 			l.mu.Unlock()
-			break
+			return true
 		}
 		if l.room == nil {
 			l.room = make(chan struct{})
@@ -167,16 +204,19 @@ func (l *link) read(b []byte) (int, error) {
 		select {
 		case <-room:
 		case <-l.done:
-			return 0, net.ErrClosed
+			return false
+		case <-cancel:
+			return false
 		}
 	}
-	n, err := l.conn.Read(b)
-	if err != nil {
-		l.end(err)
-		return n, net.ErrClosed // the reason is kept in the link; sipgo need not log it again
+}
+
+// makeRoom wakes all who wait for room. The caller holds l.mu.
+func (l *link) makeRoom() {
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
 	}
-	l.lastRead.Store(time.Now().UnixNano())
-	return n, nil
 }
 
 // request counts a request of the peer that waits for its answer; answered takes it off.
@@ -189,10 +229,7 @@ func (l *link) request() {
 func (l *link) answered() {
 	l.mu.Lock()
 	l.busy--
-	if l.room != nil && l.busy < maxUnanswered {
-		close(l.room)
-		l.room = nil
-	}
+	l.makeRoom()
 	l.mu.Unlock()
 }
 

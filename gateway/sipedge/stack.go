@@ -159,6 +159,11 @@ func readAnswer(res *sip.Response) *answer {
 
 // start sends a request on a link and gives its transaction, which the caller must follow to its end.
 func (s *stack) start(ctx context.Context, l *link, req *sip.Request) (*sip.ClientTx, error) {
+	giveBack, ok := l.turn(ctx)
+	if !ok {
+		return nil, s.whyDone(l, ctx.Err())
+	}
+	defer giveBack()
 	if err := l.reason(); err != nil {
 		return nil, l.gone(err)
 	}
