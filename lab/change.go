@@ -45,8 +45,19 @@ func (w *world) stopHost(host string) error {
 	return err
 }
 
-// startHost starts what stopHost ended. What runs stays as it is.
+// killHost takes the power from a host, and then ends what ran on it, which nobody can see any more.
+func (w *world) killHost(host string) error {
+	w.net.Host(host).PowerOff()
+	w.dead[host] = true
+	return w.stopHost(host)
+}
+
+// startHost starts what stopHost or killHost ended. What runs stays as it is.
 func (w *world) startHost(ctx context.Context, host string) error {
+	if w.dead[host] {
+		w.net.Host(host).Boot()
+		delete(w.dead, host)
+	}
 	switch h := w.topology.Hosts[host]; {
 	case h.Gateway != nil && w.gateways[host] == nil:
 		return w.startGateway(ctx, host)

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,97 +62,6 @@ func codes(found []doctor.Finding) string {
 	return strings.Join(slices.Compact(list), ", ")
 }
 
-// conversation is one direction between two users.
-type conversation struct{ from, to string }
-
-func byNames(a, b conversation) int {
-	return cmp.Or(strings.Compare(a.from, b.from), strings.Compare(a.to, b.to))
-}
-
-// fate is what became of one message.
-type fate struct {
-	sent             trace.Event
-	delivered, error int  // how often
-	dropped          bool // by the peer's server, which a scenario made do so
-}
-
-// open reports whether nobody knows yet what became of the message.
-func (f *fate) open() bool { return f.delivered+f.error == 0 && !f.dropped }
-
-// fates follows every message that a user sent. What was shown to somebody without having been sent is returned as well, and what the gateway
-// told SIP users: by the event's Seq, the text of the message that did not arrive.
-func fates(events []trace.Event) (sent map[conversation][]*fate, stray []trace.Event, notices map[int]string) {
-	sent, notices = map[conversation][]*fate{}, map[int]string{}
-	for _, e := range events {
-		if e.Layer != trace.Client {
-			continue
-		}
-		switch {
-		case e.Kind == trace.Sent && e.Item.Type == trace.Message:
-			c := conversation{e.From, e.To}
-			sent[c] = append(sent[c], &fate{sent: e})
-		case e.Kind == trace.Dropped && e.Item.Type == trace.Message:
-			if f := pick(sent[conversation{e.From, e.To}], e.Item.Body, func(f *fate) int { return map[bool]int{true: 1}[f.dropped] }); f != nil {
-				f.dropped = true
-			}
-		case e.Kind == trace.Received && e.Item.Type == trace.Message:
-			f := pick(sent[conversation{e.From, e.To}], e.Item.Body, func(f *fate) int { return f.delivered })
-			if f == nil || f.delivered > 0 { // nobody's message, or more than there were: the gateway's own words?
-				if about := noticeOf(sent[conversation{e.To, e.From}], e.Item.Body); about != nil {
-					about.error++
-					notices[e.Seq] = about.sent.Item.Body
-					continue
-				}
-			}
-			if f != nil {
-				f.delivered++
-			} else {
-				stray = append(stray, e)
-			}
-		case e.Kind == trace.Received && e.Item.Type == trace.Error: // it comes from the address that the message was sent to
-			if f := pick(sent[conversation{e.To, e.From}], e.Item.Body, func(f *fate) int { return f.error }); f != nil {
-				f.error++
-			} else {
-				stray = append(stray, e)
-			}
-		}
-	}
-	return sent, stray, notices
-}
-
-// pick finds the message with this body, the one that has had the fewest of the same fate if there are several.
-func pick(all []*fate, body string, had func(*fate) int) *fate {
-	var best *fate
-	for _, f := range all {
-		if f.sent.Item.Body == body && (best == nil || had(f) < had(best)) {
-			best = f
-		}
-	}
-	return best
-}
-
-// noticeOf finds the message that a notice is about, nil if the text is none. By a notice the gateway tells a SIP user in the conversation's window
-// of a failure that became known after the message had been accepted: SIP has nothing else that a window would show. Nothing marks it on the wire
-// either, so it is known by what it is: a text that the other one's client did not send, and that quotes one of the user's own.
-func noticeOf(sent []*fate, text string) *fate {
-	var best *fate
-	for _, f := range sent {
-		if strings.HasPrefix(text, "“"+quoted(f.sent.Item.Body)+"” could not be delivered: ") && (best == nil || f.error < best.error) {
-			best = f
-		}
-	}
-	return best
-}
-
-// quoted is as much of a message as a notice quotes.
-func quoted(body string) string {
-	const most = 100
-	if runes := []rune(body); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return body
-}
-
 // judgeAlways holds what every run must hold, asked or not.
 func judgeAlways(file scenario.Pos, events []trace.Event) []Failure {
 	var failures []Failure
@@ -165,16 +73,19 @@ func judgeAlways(file scenario.Pos, events []trace.Event) []Failure {
 			fail(e, "%s saw what it did not expect: %s", e.Host, e.Summary)
 		}
 	}
-	sent, stray, _ := fates(events)
-	for _, e := range stray {
+	var messages ledger
+	for _, e := range events {
+		messages.enter(e)
+	}
+	for _, e := range messages.stray {
 		fail(e, "%s was shown %q from %s, who did not send it", e.To, e.Item.Body, e.From)
 	}
-	for _, c := range slices.SortedFunc(maps.Keys(sent), byNames) {
-		for _, f := range sent[c] {
+	for _, c := range slices.SortedFunc(maps.Keys(messages.sent), byNames) {
+		for _, f := range messages.sent[c].fates {
 			switch {
 			case f.open():
 				failures = append(failures, Failure{file, fmt.Sprintf("lost silently: %q from %s to %s was neither delivered nor returned%s",
-					f.sent.Item.Body, c.from, c.to, before(events, len(events)))})
+					f.sent.Item.Body, c.from, c.to, before(events, events[len(events)-1].Seq))})
 			case f.delivered > 1:
 				fail(f.sent, "doubled: %q from %s was shown %d times to %s", f.sent.Item.Body, c.from, f.delivered, c.to)
 			case f.error > 1:
@@ -225,25 +136,15 @@ func count(all []string, one string) int {
 	return n
 }
 
-// pending counts the messages whose fate is open.
-func pending(events []trace.Event) int {
-	sent, _, _ := fates(events)
-	n := 0
-	for _, all := range sent {
-		for _, f := range all {
-			if f.open() {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // before shows the last events up to seq that people read: no bare packets.
 func before(events []trace.Event, seq int) string {
 	const most = 8
 	var lines []string
-	for _, e := range slices.Backward(events[:min(seq, len(events))]) {
+	at, found := slices.BinarySearchFunc(events, seq, func(e trace.Event, seq int) int { return e.Seq - seq })
+	if found {
+		at++
+	}
+	for _, e := range slices.Backward(events[:at]) {
 		if e.Layer == trace.Packet || e.Layer == trace.Router && e.Kind != trace.Dropped && e.Kind != trace.Rejected {
 			continue
 		}

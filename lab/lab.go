@@ -85,7 +85,7 @@ func inside(s *scenario.Scenario, o Options, run func(*scenario.Scenario, Option
 	began := time.Now()
 	// A stalled run goes on in the background, so it writes to a Result that nobody else reads.
 	var finished atomic.Pointer[Result]
-	err := o.Clock(func() {
+	err := o.Clock(patience(s.Deployed), func() {
 		finished.Store(run(s, o))
 	})
 	r := finished.Load()
@@ -169,7 +169,7 @@ func run(s *scenario.Scenario, o Options) *Result {
 		r.Failures = append(r.Failures, Failure{whole(s), "the deployment cannot be built: " + err.Error()})
 		return r
 	}
-	p := &play{world: w, scenario: s, shown: map[int]bool{}}
+	p := &play{world: w, scenario: s, shown: map[string][]trace.Event{}, crowd: newCrowd(s.Deployed, w.Trace()), random: newRandom(o.Seed)}
 	failed := p.steps(ctx)
 	r.Failures = append(r.Failures, p.strangers.ended(failed != nil)...)
 	p.views = append(p.views, w.Views(ctx)...)
@@ -178,6 +178,9 @@ func run(s *scenario.Scenario, o Options) *Result {
 		w.Trace().Record(trace.Event{Layer: trace.Step, Kind: finding, Host: string(f.From), Summary: f.Code + ": " + f.Subject, Data: []byte(strings.Join(f.Evidence, "\n"))})
 	}
 	settle(ctx, w.Trace())
+	if len(p.crowd.contacts) > 0 {
+		p.views = append(p.views, p.crowd.figures())
+	}
 	r.Views = p.views
 	if err := w.Close(); err != nil {
 		r.Failures = append(r.Failures, Failure{whole(s), "not everything stopped cleanly: " + err.Error()})

@@ -166,15 +166,16 @@ func (m *site) tell(t Told) {
 
 // tellTrace tells every event until ctx ends, and then what there still is.
 func (m *site) tellTrace(ctx context.Context, r *trace.Recorder) {
-	for seen := 0; ; seen++ {
+	for seen := 0; ; {
 		event, err := r.Await(ctx, seen, func(trace.Event) bool { return true })
 		if err != nil {
-			for _, event := range r.Events()[seen:] {
+			for _, event := range r.Since(seen) {
 				m.tell(Told{Event: &event})
 			}
 			return
 		}
 		m.tell(Told{Event: &event})
+		seen = event.Seq
 	}
 }
 
@@ -251,6 +252,7 @@ func buildHere(ctx context.Context, o Order, r *trace.Recorder, log *slog.Logger
 	w := &world{
 		topology: o.Topology, trace: r, log: log, seed: o.Seed, own: o.Own, papers: given(o.Topology, o.Papers),
 		servers: map[string]*dns.Server{}, edges: map[string]*ocsedge.Edge{}, gateways: map[string]*running{}, partners: map[string]*googletalk.Farm{},
+		dead: map[string]bool{}, begun: map[string]uint64{},
 	}
 	w.on = func(host, owner string) machine {
 		var n network.OS

@@ -255,6 +255,9 @@ func gatewayFile(h scenario.Host) []byte {
 	if g.Certificate != nil {
 		xmppSide["certificate"] = files("xmpp-")
 	}
+	if g.DialbackSecret != "" {
+		xmppSide["dialback_secret"] = g.DialbackSecret
+	}
 	file, err := json.MarshalIndent(object{
 		"hostname": g.Hostname,
 		"sip":      object{"certificate": files(""), "domains": sip},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -18,10 +19,15 @@ import (
 type play struct {
 	world    World
 	scenario *scenario.Scenario
-	shown    map[int]bool  // events that an expectation has claimed, by Seq
-	views    []report.View // what the field's tools showed, for the report
+	shown    map[string][]trace.Event // what users' clients have shown and no expectation has claimed, by user
+	read     int                      // Seq of the last event of which shown knows
+	views    []report.View            // what the field's tools showed, for the report
 
 	strangers strangers
+
+	crowd  *crowd
+	random *rand.Rand
+	peaked time.Time // when a step has last looked at a peak
 }
 
 // steps does the steps in their order and returns the first that failed. What comes after a failed step would say nothing.
@@ -49,10 +55,22 @@ func (p *play) step(ctx context.Context, s *scenario.Step) error {
 		return p.world.Cut(ctx, s.Cut.Segment)
 	case s.Restore != nil:
 		return p.world.Restore(ctx, s.Restore.Segment)
+	case s.Arrive != nil:
+		return p.arrive(ctx, s.Arrive)
+	case s.Leave != nil:
+		return p.leave(ctx, s.Leave)
+	case s.Live != nil:
+		return p.live(ctx, s.Live)
+	case s.Agree != nil:
+		return p.agree(ctx, s.Agree)
+	case s.Peak != nil:
+		return p.peak(s.Peak)
 	case s.Restart != nil:
 		return p.restart(ctx, s.Restart)
 	case s.Stop != nil:
-		return p.world.StopHost(ctx, s.Stop.Host)
+		return p.stop(ctx, s.Stop.Host, p.world.StopHost)
+	case s.Kill != nil:
+		return p.stop(ctx, s.Kill.Host, p.world.KillHost)
 	case s.Start != nil:
 		return p.world.StartHost(ctx, s.Start.Host)
 	case s.Change != nil:
@@ -70,9 +88,16 @@ func (p *play) step(ctx context.Context, s *scenario.Step) error {
 	return p.world.People(ctx, s)
 }
 
+// stop ends what runs on a host, in one way or another.
+func (p *play) stop(ctx context.Context, host string, end func(context.Context, string) error) error {
+	err := end(ctx, host)
+	p.crowd.down(p.scenario.Deployed, host)
+	return err
+}
+
 // restart ends what runs on a host and starts it again.
 func (p *play) restart(ctx context.Context, r *scenario.Restart) error {
-	if err := p.world.StopHost(ctx, r.Host); err != nil {
+	if err := p.stop(ctx, r.Host, p.world.StopHost); err != nil {
 		return err
 	}
 	if err := pause(ctx, cmp.Or(time.Duration(r.After), time.Second)); err != nil {
@@ -125,24 +150,42 @@ func (p *play) expect(ctx context.Context, x *scenario.Expect) error {
 	defer cancel()
 	for _, body := range bodies(x.Body, x.Count) {
 		matches := func(e trace.Event) bool {
-			return !p.shown[e.Seq] && e.Layer == trace.Client && e.Kind == trace.Received && e.To == x.At &&
-				(x.From == "" || e.From == x.From) && (shows(e.Item, body, x) || p.notified(e, body, x))
+			return (x.From == "" || e.From == x.From) && (shows(e.Item, body, x) || p.notified(e, body, x))
 		}
-		e, err := p.world.Trace().Await(ctx, 0, matches)
+		e, found := p.claim(ctx, x.At, matches)
 		if x.Never {
-			if err == nil {
+			if found {
 				return fmt.Errorf("expected that for %v %s is not shown %s, and it was: %s%s", within(x.Within), x.At, wanted(x, body),
 					describe(e.Item), before(p.world.Trace().Events(), e.Seq+1))
 			}
 			continue
 		}
-		if err != nil {
+		if !found {
 			return fmt.Errorf("expected within %v: %s is shown %s; %s%s", within(x.Within), x.At, wanted(x, body),
 				p.seen(x.At), before(p.world.Trace().Events(), p.world.Trace().Len()))
 		}
-		p.shown[e.Seq] = true
 	}
 	return nil
+}
+
+// claim waits for something that a user's client shows and takes it, so that no other expectation is content with it.
+func (p *play) claim(ctx context.Context, user string, matches func(trace.Event) bool) (trace.Event, bool) {
+	for {
+		for _, e := range p.world.Trace().Since(p.read) {
+			p.read = e.Seq
+			if e.Layer == trace.Client && e.Kind == trace.Received {
+				p.shown[e.To] = append(p.shown[e.To], e)
+			}
+		}
+		if i := slices.IndexFunc(p.shown[user], matches); i >= 0 {
+			e := p.shown[user][i]
+			p.shown[user] = slices.Delete(p.shown[user], i, i+1)
+			return e, true
+		}
+		if _, err := p.world.Trace().Await(ctx, p.read, func(e trace.Event) bool { return e.To == user }); err != nil {
+			return trace.Event{}, false
+		}
+	}
 }
 
 func shows(i trace.Item, body string, x *scenario.Expect) bool {
@@ -172,8 +215,11 @@ func (p *play) notified(e trace.Event, body string, x *scenario.Expect) bool {
 	}
 	events := p.world.Trace().Events()
 	slices.SortStableFunc(events, func(a, b trace.Event) int { return a.At.Compare(b.At) }) // each keeps the Seq by which it is known here
-	_, _, notices := fates(events)
-	about, is := notices[e.Seq]
+	var messages ledger
+	for _, e := range events {
+		messages.enter(e)
+	}
+	about, is := messages.notices[e.Seq]
 	return is && (body == "" || about == body) && strings.Contains(e.Item.Body, x.Error.Condition)
 }
 
@@ -209,10 +255,8 @@ func wanted(x *scenario.Expect, body string) string {
 // seen is what the user's client has shown so far that no step has claimed.
 func (p *play) seen(user string) string {
 	var items []string
-	for _, e := range p.world.Trace().Events() {
-		if e.Layer == trace.Client && e.Kind == trace.Received && e.To == user && !p.shown[e.Seq] {
-			items = append(items, fmt.Sprintf("the %s %q from %s", e.Item.Type, describe(e.Item), e.From))
-		}
+	for _, e := range p.shown[user] {
+		items = append(items, fmt.Sprintf("the %s %q from %s", e.Item.Type, describe(e.Item), e.From))
 	}
 	if len(items) == 0 {
 		return "seen: nothing"

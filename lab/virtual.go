@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fedlab/lab/scenario"
 )
 
 // This file alone knows how virtual time is had: from testing/synctest, whose bubbles need a *testing.T. An ordinary program
@@ -16,12 +18,23 @@ import (
 // moves when everybody waits.
 
 // Clock runs f and returns when f and every goroutine that f started have ended. An error means that they have not: they
-// wait for each other for ever, or f did not come to its end within the wall time that stallLimit allows.
-type Clock func(f func()) error
+// wait for each other for ever, or f did not come to its end within the patience, which is wall time.
+type Clock func(patience time.Duration, f func()) error
 
 // stallLimit is the wall time after which a run counts as stalled. A scenario takes milliseconds; one that holds a
 // mutex across a blocked write stops virtual time and would otherwise hang for ever.
 const stallLimit = 60 * time.Second
+
+// patience is the limit for a deployment: so much more for every hundred users of the farm's crowd.
+func patience(t *scenario.Topology) time.Duration {
+	limit := stallLimit
+	for _, h := range t.Hosts {
+		if h.GoogleTalk != nil && h.GoogleTalk.Crowd != nil {
+			limit += stallLimit * time.Duration(h.GoogleTalk.Crowd.Users) / 100
+		}
+	}
+	return limit
+}
 
 // ErrLeak means that goroutines were left behind when a scenario had ended.
 var ErrLeak = errors.New("goroutines are left that nobody ends")
@@ -30,7 +43,7 @@ var ErrLeak = errors.New("goroutines are left that nobody ends")
 var ErrStalled = errors.New("virtual time stands still")
 
 // RealTime runs f by the machine's own clock.
-func RealTime(f func()) error { f(); return nil }
+func RealTime(_ time.Duration, f func()) error { f(); return nil }
 
 // Main runs main with a clock of virtual time and ends the program with the exit code that main returns. Every call of the
 // clock is a bubble with a time of its own; bubbles may run side by side. The program's flags have to be parsed before, and
@@ -49,16 +62,16 @@ func Main(main func(virtual Clock) int) {
 
 // VirtualTime is the clock for a test.
 func VirtualTime(t *testing.T) Clock {
-	return func(f func()) error {
+	return func(patience time.Duration, f func()) error {
 		done := make(chan error, 1)
 		go func() { done <- bubble(t, f) }()
-		watchdog := time.NewTimer(stallLimit)
+		watchdog := time.NewTimer(patience)
 		defer watchdog.Stop()
 		select {
 		case err := <-done:
 			return err
 		case <-watchdog.C:
-			return fmt.Errorf("%w after %v of wall time; these goroutines run or wait:\n%s", ErrStalled, stallLimit, stacks())
+			return fmt.Errorf("%w after %v of wall time; these goroutines run or wait:\n%s", ErrStalled, patience, stacks())
 		}
 	}
 }

@@ -41,7 +41,9 @@ type world struct {
 	gateways   map[string]*running         // by host
 	bystanders []*bystander
 	seed       uint64
-	capture    *capture.Capture // nil: none
+	capture    *capture.Capture  // nil: none
+	dead       map[string]bool   // hosts without power
+	begun      map[string]uint64 // how often an Edge has been started, by host
 }
 
 // running is a gateway process, or one that did not start.
@@ -74,7 +76,7 @@ func (r *running) status(ctx context.Context) ([]byte, error) {
 
 // build starts everything that t deploys: name servers first, then the fakes, then the gateway. What it returns has to be stopped.
 func build(ctx context.Context, t *scenario.Topology, o Options, log *slog.Logger) (w *world, err error) {
-	w = &world{topology: t, trace: trace.NewRecorder(), log: log, servers: map[string]*dns.Server{}, edges: map[string]*ocsedge.Edge{}, partners: map[string]*googletalk.Farm{}, gateways: map[string]*running{}, seed: o.Seed}
+	w = &world{topology: t, trace: trace.NewRecorder(), log: log, servers: map[string]*dns.Server{}, edges: map[string]*ocsedge.Edge{}, partners: map[string]*googletalk.Farm{}, gateways: map[string]*running{}, dead: map[string]bool{}, begun: map[string]uint64{}, seed: o.Seed}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())
@@ -175,9 +177,11 @@ func (w *world) startEdges(ctx context.Context) error {
 
 func (w *world) startEdge(ctx context.Context, name string) error {
 	e := w.topology.Hosts[name].Edge
+	seed := w.seed + w.begun[name]<<32 // what is restarted does not give out the same identifiers again
+	w.begun[name]++
 	c := ocsedge.Config{
 		Network: w.on(name, "ocsedge"), Host: name, Name: e.Name, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Revoked: w.papers.lists(name),
-		Domains: e.Domains, Allow: e.Allow, Trace: w.trace, Seed: w.seed, Log: w.log, KeyLog: w.secrets(),
+		Domains: e.Domains, Allow: e.Allow, Trace: w.trace, Seed: seed, Log: w.log, KeyLog: w.secrets(),
 	}
 	if err := quirks(e.Quirks, &c.Quirks); err != nil {
 		return err
@@ -312,12 +316,12 @@ const settleLimit = 5 * time.Minute
 func settle(ctx context.Context, r *trace.Recorder) {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	for seen := r.Len(); pending(inOrder(r.Events())) > 0; {
-		e, err := r.Await(ctx, seen, func(e trace.Event) bool { return e.Layer == trace.Client })
-		if err != nil {
+	var messages ledger
+	all := follower{trace: r, enter: func(e trace.Event) { messages.enter(e) }, forget: func() { messages = ledger{} }}
+	for all.catchUp(); messages.open > 0; all.catchUp() {
+		if !all.more(ctx) {
 			return
 		}
-		seen = e.Seq
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"fedlab/doctor"
 	"fedlab/lab/report"
@@ -27,6 +28,7 @@ type World interface {
 	Cut(ctx context.Context, segment string) error
 	Restore(ctx context.Context, segment string) error
 	StopHost(ctx context.Context, host string) error
+	KillHost(ctx context.Context, host string) error // takes the power from it
 	StartHost(ctx context.Context, host string) error
 	Change(ctx context.Context, t *scenario.Topology) error
 
@@ -81,6 +83,7 @@ func (l local) Restore(_ context.Context, segment string) error {
 }
 
 func (l local) StopHost(_ context.Context, host string) error    { return l.stopHost(host) }
+func (l local) KillHost(_ context.Context, host string) error    { return l.killHost(host) }
 func (l local) StartHost(ctx context.Context, host string) error { return l.startHost(ctx, host) }
 
 func (l local) Change(ctx context.Context, t *scenario.Topology) error { return l.change(ctx, t) }
@@ -100,4 +103,38 @@ func inOrder(events []trace.Event) []trace.Event {
 		events[i].Seq = i + 1
 	}
 	return events
+}
+
+// follower reads a trace as it grows, in the order in which things happened.
+type follower struct {
+	trace  *trace.Recorder
+	enter  func(trace.Event)
+	forget func() // everything that was entered: it is entered again, since something that happened before was told late
+
+	seen int
+	last time.Time
+}
+
+// catchUp enters what has come.
+func (f *follower) catchUp() {
+	fresh := f.trace.Since(f.seen)
+	if len(fresh) == 0 {
+		return
+	}
+	f.seen = fresh[len(fresh)-1].Seq
+	if slices.ContainsFunc(fresh, func(e trace.Event) bool { return e.At.Before(f.last) }) {
+		f.forget()
+		fresh = f.trace.Events()
+	}
+	fresh = inOrder(fresh)
+	for _, e := range fresh {
+		f.enter(e)
+	}
+	f.last = fresh[len(fresh)-1].At
+}
+
+// more waits until people have done or seen more than was entered. It is false when ctx has ended before.
+func (f *follower) more(ctx context.Context) bool {
+	_, err := f.trace.Await(ctx, f.seen, func(e trace.Event) bool { return e.Layer == trace.Client })
+	return err == nil
 }

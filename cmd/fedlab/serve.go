@@ -163,11 +163,12 @@ func (f *fake) serve(ctx context.Context, in io.Reader, out io.Writer, r *trace.
 // tell writes every event as one line of JSON, and returns when ctx has ended.
 func tell(ctx context.Context, out io.Writer, r *trace.Recorder) {
 	e := json.NewEncoder(out)
-	for seen := 0; ; seen++ {
+	for seen := 0; ; {
 		event, err := r.Await(ctx, seen, func(trace.Event) bool { return true })
 		if err != nil {
 			return
 		}
+		seen = event.Seq
 		if err := e.Encode(event); err != nil {
 			return
 		}

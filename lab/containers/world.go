@@ -446,6 +446,10 @@ func (w *world) StopHost(ctx context.Context, host string) error {
 	return errors.Join(err, ordered)
 }
 
+func (w *world) KillHost(context.Context, string) error {
+	return fmt.Errorf("%w: taking the power from a host", ErrUnsupported)
+}
+
 func (w *world) StartHost(ctx context.Context, host string) error {
 	var err error
 	if w.topology.Hosts[host].Gateway != nil && w.gateways[host] == nil {

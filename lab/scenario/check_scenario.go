@@ -65,6 +65,22 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 		c.pair(s.Deny.From, s.Deny.To, verb)
 	case s.Unsubscribe != nil:
 		c.pair(s.Unsubscribe.From, s.Unsubscribe.To, verb)
+	case s.Arrive != nil:
+		c.crowd("arrive", s.Arrive.Domain, verb)
+		c.positive(s.Arrive.Over, "over", verb.At("over"))
+	case s.Leave != nil:
+		c.crowd("leave", s.Leave.Domain, verb)
+		c.positive(s.Leave.Over, "over", verb.At("over"))
+	case s.Live != nil:
+		c.live(s.Live, verb)
+	case s.Agree != nil:
+		c.crowd("agree", "", verb)
+		c.positive(s.Agree.Within, "within", verb.At("within"))
+		if s.Agree.Returned > 0 && s.Agree.About == "presence" {
+			c.At(verb.KeyAt("returned"), "returned needs messages, and this is about presence")
+		}
+	case s.Peak != nil:
+		c.peak(s.Peak, verb)
 	case s.Wait != nil:
 		c.positive(s.Wait.Duration, "wait", verb)
 	case s.Cut != nil:
@@ -76,6 +92,8 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 		c.positive(s.Restart.After, "after", verb.At("after"))
 	case s.Stop != nil:
 		c.running(s.Stop.Host, verb.At("host"))
+	case s.Kill != nil:
+		c.running(s.Kill.Host, verb.At("host"))
 	case s.Start != nil:
 		c.running(s.Start.Host, verb.At("host"))
 	case s.Stranger != nil:

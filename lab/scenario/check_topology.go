@@ -16,6 +16,7 @@ import (
 type known struct {
 	topology *Topology
 	users    map[string]string // address: the host that serves it
+	crowds   []string          // domains of the crowds
 	farm     []string          // names of the farm's hosts
 }
 
@@ -47,6 +48,7 @@ func checkTopology(t *Topology, tree *strictyaml.Node, quirks map[string]any, l 
 	for _, name := range sortedKeys(t.Hosts) {
 		c.host(name)
 	}
+	c.crowds()
 	return c.known
 }
 

@@ -66,7 +66,7 @@ func (s *Scenario) Talk() []Step {
 // is the first; also names the others.
 func Faults(all []*Scenario) (faults []*Scenario, also [][]string) {
 	for _, s := range all {
-		if s.Patch == nil || len(s.Findings) == 0 || slices.ContainsFunc(s.Steps, func(s Step) bool { return s.Change != nil || s.Cut != nil || s.Stop != nil }) {
+		if s.Patch == nil || len(s.Findings) == 0 || slices.ContainsFunc(s.Steps, func(s Step) bool { return s.Change != nil || s.Cut != nil || s.Stop != nil || s.Kill != nil }) {
 			continue
 		}
 		i := slices.IndexFunc(faults, func(f *Scenario) bool { return f.Topology == s.Topology && strictyaml.Equal(f.Patch, s.Patch) })

@@ -16,19 +16,27 @@ type Step struct {
 	Deny        *Subscription `yaml:"deny"`        // does not, or no longer
 	Unsubscribe *Subscription `yaml:"unsubscribe"` // no longer wants to see somebody
 
+	// What the users of crowds do.
+	Arrive *Arrive `yaml:"arrive"`
+	Leave  *Leave  `yaml:"leave"`
+	Live   *Live   `yaml:"live"`
+
 	// What happens to the deployment.
 	Wait    *Wait    `yaml:"wait"`
 	Cut     *Cut     `yaml:"cut"`
 	Restore *Cut     `yaml:"restore"`
 	Restart *Restart `yaml:"restart"`
 	Stop    *Machine `yaml:"stop"`  // ends what runs on a host, for good or until it is started
-	Start   *Machine `yaml:"start"` // starts what was stopped
+	Kill    *Machine `yaml:"kill"`  // takes the power from a host: nobody is told
+	Start   *Machine `yaml:"start"` // starts what was stopped or killed
 	Change  *Change  `yaml:"change"`
 
 	Stranger *Stranger `yaml:"stranger"`
 
 	// What has to be seen.
 	Expect   *Expect   `yaml:"expect"`
+	Agree    *Agree    `yaml:"agree"`
+	Peak     *Peak     `yaml:"peak"`
 	Nslookup *Nslookup `yaml:"nslookup"`
 	Telnet   *Telnet   `yaml:"telnet"`
 	Netstat  *Netstat  `yaml:"netstat"`
@@ -70,6 +78,30 @@ type Presence struct {
 type Subscription struct {
 	From string `yaml:"from" need:"true"` // who does it
 	To   string `yaml:"to" need:"true"`   // whom it concerns
+}
+
+// Arrive makes the users of the crowds come online. Users of the pool subscribe to their contacts, users of the farm show themselves
+// and ask for theirs. Who was there before comes back as he was.
+type Arrive struct {
+	Domain string   `yaml:"domain"` // only the users of this one; default both crowds
+	Over   Duration `yaml:"over"`   // spread evenly over this time; default all at once
+}
+
+// Leave makes the users of the crowds go offline.
+type Leave struct {
+	Domain string   `yaml:"domain"` // only the users of this one; default both crowds
+	Over   Duration `yaml:"over"`   // spread evenly over this time; default all at once
+}
+
+// Live lets the users of the crowds live by a user model: with whom, when and how is drawn from the seed.
+type Live struct {
+	For      Duration `yaml:"for" need:"true"`             // for so long
+	Domain   string   `yaml:"domain"`                      // whose users begin conversations; default both crowds'
+	Sessions int      `yaml:"sessions" min:"1" max:"1000"` // conversations that each of them begins in an hour, with any contact; default none
+	Messages int      `yaml:"messages" min:"1" max:"1000"` // in a conversation, by turns; default 1
+	Pause    Duration `yaml:"pause"`                       // before each further one; default 20s
+	Bytes    int      `yaml:"bytes" min:"1" max:"65536"`   // of a message; default as many as its number needs
+	Changes  int      `yaml:"changes" min:"1" max:"1000"`  // how often in an hour each user of both crowds is available, away or busy instead; default never
 }
 
 // Cut makes a segment carry nothing, and restore makes it carry again.
@@ -124,6 +156,22 @@ type Expect struct {
 	Receipt      bool            `yaml:"receipt"`                                                            // a message of the user's was delivered
 	Never        bool            `yaml:"never"`                                                              // it must not be shown, for as long as within says
 	Within       Duration        `yaml:"within"`                                                             // virtual time; default 10s
+}
+
+// Agree waits until what the clients of the crowds show is true: every message that was sent has been shown or returned, and who is
+// online sees each contact as the contact is. That a message is shown once and in order is held anyway.
+type Agree struct {
+	About    string   `yaml:"about" oneof:"messages presence"` // only this; default both
+	Returned int      `yaml:"returned" min:"1"`                // how many messages of all may have been returned; default none
+	Within   Duration `yaml:"within"`                          // virtual time; default 10s
+}
+
+// Peak looks how many messages of one sort the fake on a host has received since the last peak, or since the beginning.
+type Peak struct {
+	At    string `yaml:"at" need:"true"`           // the host of the fake
+	Of    string `yaml:"of" need:"true"`           // the sort: a SIP method or status, such as SUBSCRIBE or 481; of XMPP the element, such as presence
+	Total int    `yaml:"total" min:"1"`            // at least so many; default 1
+	Most  int    `yaml:"most" need:"true" min:"1"` // at most so many in any second
 }
 
 // ExpectError is how the client is told. An empty one accepts any error. The conditions are those of RFC 6120 §8.3.3.

@@ -179,6 +179,8 @@ type Gateway struct {
 
 	Certificate *Certificate `yaml:"certificate"` // what XMPP servers see; default the host's own, which Edges see
 	Authorities []string     `yaml:"authorities"` // those that XMPP servers are verified against; needed with certificate
+
+	DialbackSecret string `yaml:"dialback_secret"` // what gateways that stand side by side share, so that each knows the other's keys; default one of its own
 }
 
 // GatewaySIP is one SIP domain of the gateway's configuration.
@@ -203,6 +205,7 @@ type GoogleTalk struct {
 	Names      Values           `yaml:"names" need:"true"` // the host names that stand for this machine
 	Domains    []string         `yaml:"domains"`           // gmail.com, googlemail.com; set on any host, holds for the farm
 	Users      map[string]User  `yaml:"users"`             // full address: the user; set on any host, holds for the farm
+	Crowd      *Crowd           `yaml:"crowd"`             // many more users; set on one host, holds for the farm
 	Down       bool             `yaml:"down"`              // nothing listens here
 	Quirks     *strictyaml.Node `yaml:"quirks"`            // habits and faults of this machine, in place of the farm's
 	FarmQuirks *strictyaml.Node `yaml:"farm_quirks"`       // habits and faults of all machines; set on any host
@@ -229,6 +232,14 @@ type User struct {
 	Receipts bool     `yaml:"receipts"`                                                 // of a user of the farm: the client confirms messages when asked to
 }
 
+// Crowd is many users at once: user1, user2, user3 and so on of the first domain, in one farm and one Edge's pool. The two crowds are
+// each other's contacts. With 25 contacts each, user1 of the pool has user1 to user25 of the farm, user2 the next 25, and so on, round
+// and round.
+type Crowd struct {
+	Users    int `yaml:"users" need:"true" min:"1" max:"100000"`   // how many
+	Contacts int `yaml:"contacts" need:"true" min:"1" max:"10000"` // of each of them; users times contacts is the same on both sides
+}
+
 // Edge is an Access Edge with the pool and the users behind it.
 type Edge struct {
 	Name       string            `yaml:"name" need:"true"`       // the federation name, which its certificate carries
@@ -238,6 +249,7 @@ type Edge struct {
 	Domains    Values            `yaml:"domains" need:"true"`    // the organisation's SIP domains
 	Allow      map[string]string `yaml:"allow"`                  // Allow list: federated domain to the name of its next hop
 	Users      map[string]User   `yaml:"users"`                  // full address: the user
+	Crowd      *Crowd            `yaml:"crowd"`                  // many more users, behind one Edge
 	Quirks     *strictyaml.Node  `yaml:"quirks"`                 // habits and faults
 }
 

@@ -52,7 +52,7 @@ func FuzzEdge(f *testing.F) {
 		here, there := net.Pipe()
 		defer here.Close()
 		defer there.Close()
-		l := &link{e: e, raw: here, names: []string{"a.b"}, local: "10.0.0.1:5061", remote: "10.0.0.2:1", queue: make(chan []byte, queueLength), closed: make(chan struct{}), waiting: map[string]*clientTransaction{}}
+		l := &link{e: e, raw: here, names: []string{"a.b"}, local: "10.0.0.1:5061", remote: "10.0.0.2:1", queue: newQueue(), closed: make(chan struct{}), waiting: map[string]*clientTransaction{}}
 		e.links[l] = struct{}{}
 		for r := newReader(bytes.NewReader(data)); ; {
 			m, raw, err := r.next()
@@ -61,8 +61,7 @@ func FuzzEdge(f *testing.F) {
 			}
 			e.received(l, m, raw)
 		}
-		close(l.queue)
-		for b := range l.queue {
+		for _, b := range l.queue.take() {
 			if _, _, err := newReader(bytes.NewReader(b)).next(); err != nil && err != io.EOF {
 				t.Fatalf("the Edge says %q: %v", b, err)
 			}

@@ -20,8 +20,8 @@ const (
 	connectTime   = 21 * time.Second // of one address: Windows gives up after three SYNs, 3+6+12 s
 	handshakeTime = 15 * time.Second
 	writeTime     = 30 * time.Second
-	queueLength   = 4096 // messages
-	maxInbound    = 512  // connections that peers opened
+	queueLength   = 200_000 // messages; what a pool of users has to say at once waits, as their own connections would make it
+	maxInbound    = 512     // connections that peers opened
 )
 
 // link is one TLS connection. Its fields do not change after it was made, but for what is said to belong to the loop.
@@ -35,7 +35,7 @@ type link struct {
 	names    []string // of the peer's certificate
 	local    string
 	remote   string
-	queue    chan []byte
+	queue    *queue
 	closed   chan struct{}
 
 	// Of the loop.
@@ -142,7 +142,7 @@ func (e *Edge) shake(conn *tls.Conn, raw net.Conn, certificate tls.Certificate) 
 		names:   certificateNames(conn.ConnectionState().PeerCertificates[0]),
 		local:   raw.LocalAddr().String(),
 		remote:  raw.RemoteAddr().String(),
-		queue:   make(chan []byte, queueLength),
+		queue:   newQueue(),
 		closed:  make(chan struct{}),
 		waiting: map[string]*clientTransaction{},
 	}, nil
@@ -177,28 +177,40 @@ func (l *link) write() {
 	defer l.conn.Close()
 	for {
 		select {
-		case b := <-l.queue:
-			l.raw.SetWriteDeadline(time.Now().Add(writeTime))
-			if _, err := l.conn.Write(b); err != nil {
-				l.e.post(func() { l.e.lost(l, err) })
-				return
+		case <-l.queue.filled:
+			for _, b := range l.queue.take() {
+				if !l.goesOn() {
+					return
+				}
+				if _, err := l.conn.Write(b); err != nil {
+					l.e.post(func() { l.e.lost(l, err) })
+					return
+				}
 			}
 		case <-l.e.done:
 			return
 		case <-l.closed:
 			l.raw.SetWriteDeadline(time.Now().Add(time.Second))
-			for {
-				select {
-				case b := <-l.queue:
-					if _, err := l.conn.Write(b); err != nil {
-						return
-					}
-				default:
+			for _, b := range l.queue.take() {
+				if _, err := l.conn.Write(b); err != nil {
 					return
 				}
 			}
+			return
 		}
 	}
+}
+
+// goesOn gives the next write its time. It is false if the Edge has ended.
+func (l *link) goesOn() bool {
+	select {
+	case <-l.e.done:
+		return false
+	case <-l.closed: // drop has said how long the rest may take
+	default:
+		l.raw.SetWriteDeadline(time.Now().Add(writeTime))
+	}
+	return true
 }
 
 // drop ends a link. The loop calls it.
@@ -272,9 +284,7 @@ func (e *Edge) transmit(l *link, b []byte) {
 	if l.dropped {
 		return
 	}
-	select {
-	case l.queue <- b:
-	default:
+	if !l.queue.put(b) {
 		e.log(reason{1046, "10053", "WSAECONNABORTED", "the peer does not read"}, "connection to %s dropped", hostOf(l.raw.RemoteAddr()))
 		e.lost(l, net.ErrClosed)
 	}

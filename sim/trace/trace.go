@@ -96,12 +96,30 @@ func (e Event) String() string {
 // Recorder is a trace being written.
 type Recorder struct {
 	mu      sync.Mutex
-	events  []Event
+	events  []Event       // in the order of their Seq, which has gaps where events were forgotten
+	last    int           // Seq of the last one
+	wire    int           // how many of events are of the wire
 	changed chan struct{} // closed and replaced on every Record
+	tallies map[Tally]seconds
+}
+
+// KeptOfTheWire is how many events of the wire a Recorder keeps at least, the newest ones. What people did and saw, what a fake did
+// not expect and what it logged is never forgotten. So a run of millions of packets does not fill the memory.
+const KeptOfTheWire = 100_000
+
+// ofTheWire reports whether an event may be forgotten when many of its kind have come after it.
+func (e *Event) ofTheWire() bool {
+	switch e.Layer {
+	case Packet, Router, DNS, XMPP, SIP:
+		return e.Kind != Unexpected
+	}
+	return false
 }
 
 // NewRecorder returns an empty trace. Inside a synctest bubble it has to be made in the bubble.
-func NewRecorder() *Recorder { return &Recorder{changed: make(chan struct{})} }
+func NewRecorder() *Recorder {
+	return &Recorder{changed: make(chan struct{}), tallies: map[Tally]seconds{}}
+}
 
 // Record appends e and wakes all who Await.
 func (r *Recorder) Record(e Event) {
@@ -113,20 +131,49 @@ func (r *Recorder) Record(e Event) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.Seq = len(r.events) + 1
+	r.last++
+	e.Seq = r.last
 	r.events = append(r.events, e)
+	if e.ofTheWire() {
+		r.count(e)
+		if r.wire++; r.wire > 2*KeptOfTheWire {
+			r.forget()
+		}
+	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// Events returns a copy of the trace so far.
-func (r *Recorder) Events() []Event {
+// forget leaves out the older half of the events of the wire. Whoever reads the old slice may go on.
+func (r *Recorder) forget() {
+	kept := make([]Event, 0, len(r.events))
+	for _, e := range r.events {
+		if e.ofTheWire() && r.wire > KeptOfTheWire {
+			r.wire--
+			continue
+		}
+		kept = append(kept, e)
+	}
+	r.events = kept
+}
+
+// Events returns a copy of the trace so far, without what was forgotten.
+func (r *Recorder) Events() []Event { return r.Since(0) }
+
+// Since returns a copy of what has come after sequence number since.
+func (r *Recorder) Since(since int) []Event {
 	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.events)
+	return slices.Clone(r.after(since))
+}
+
+// after is the events behind a sequence number. The caller holds r.mu.
+func (r *Recorder) after(since int) []Event {
+	i, _ := slices.BinarySearchFunc(r.events, since+1, func(e Event, seq int) int { return e.Seq - seq })
+	return r.events[i:]
 }
 
 // Len is the number of events so far, which is also the Seq of the last one.
@@ -136,7 +183,7 @@ func (r *Recorder) Len() int {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.events)
+	return r.last
 }
 
 // Await returns the first event after sequence number since for which match holds, waiting for it if it has not happened
@@ -144,14 +191,14 @@ func (r *Recorder) Len() int {
 func (r *Recorder) Await(ctx context.Context, since int, match func(Event) bool) (Event, error) {
 	for {
 		r.mu.Lock()
-		fresh, changed := r.events[min(since, len(r.events)):], r.changed
+		fresh, changed := r.after(since), r.changed
+		since = r.last
 		r.mu.Unlock()
 		for _, e := range fresh {
 			if match(e) {
 				return e, nil
 			}
 		}
-		since += len(fresh)
 		select {
 		case <-changed:
 		case <-ctx.Done():
