@@ -97,8 +97,12 @@ func TestAddressesAreRaced(t *testing.T) {
 // TestOneOfTwoEdgesDies: two Edges stand behind one name. The one that we are connected to goes away in the middle of a
 // conversation, which goes on over the other one; the one that failed is not tried first when that goes away as well.
 func TestOneOfTwoEdgesDies(t *testing.T) {
-	inWorldWith(t, func(w *world, _ *Config) { w.knows(edgeName, "10.11.12.33", "10.11.12.34") }, func(w *world) {
-		first, second, cert := w.at("10.11.12.33"), w.at("10.11.12.34"), w.edgeCertificate()
+	var first, second net.Listener
+	inWorldWith(t, func(w *world, _ *Config) {
+		w.knows(edgeName, "10.11.12.33", "10.11.12.34")
+		first, second = w.at("10.11.12.33"), w.at("10.11.12.34")
+	}, func(w *world) {
+		cert := w.edgeCertificate()
 		defer second.Close()
 		p := w.accept(first, cert)
 		out := newOutcomes()
