@@ -122,6 +122,7 @@ func TestOneOfTwoEdgesDies(t *testing.T) {
 		}
 		p.answer(m, "200 OK")
 		out.expect(t, "2 ok")
+		synctest.Wait() // the status is written down beside the traffic
 		if s := w.edge.Status().Links[0]; len(s.Places) != 2 || s.Places[0].Err == nil || s.Places[0].Rests.IsZero() || s.Places[1].Err != nil || !s.Dialled {
 			t.Errorf("status %+v", s)
 		}
