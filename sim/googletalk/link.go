@@ -38,7 +38,7 @@ type outgoing struct {
 }
 
 // maxQueue bounds what waits for one domain.
-const maxQueue = 100_000
+const maxQueue = 400_000
 
 // maxBarren is how many streams in a row may end before they carried anything.
 const maxBarren = 3
