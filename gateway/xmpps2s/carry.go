@@ -3,8 +3,6 @@ package xmpps2s
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -19,8 +17,8 @@ import (
 type carrier struct {
 	*link
 	st          *stream
-	ended       chan error // the reader's reason, once
-	watch       bool       // the network tells what was acknowledged
+	ended       *ending // of the reading
+	watch       bool    // the network tells what was acknowledged
 	unconfirmed []sent
 	look        time.Duration // until the next look at what was acknowledged
 	used        time.Time     // when a stanza was last written
@@ -59,15 +57,25 @@ func (c *counted) CloseWrite() error {
 
 // carry writes the queue to a verified stream until the stream ends, and reports whether a stanza was written.
 func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
-	c := &carrier{link: l, st: st, ended: make(chan error, 1), used: time.Now()}
+	c := &carrier{link: l, st: st, used: time.Now()}
+	if in := st.peersUse; in != nil {
+		c.ended = in.ended
+		defer in.borrowers.Done()
+	} else {
+		c.ended = newEnding()
+		go func() { c.ended.set(c.listen()) }()
+	}
 	_, c.watch = network.Unacknowledged(c.raw().Conn)
-	go func() { c.ended <- c.listen() }()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		switch batch := l.take(maxBatch, batchBytes); {
 		case len(batch) > 0:
-			if err := c.write(batch); err != nil {
+			if err := c.write(batch); errors.Is(err, errFinished) {
+				<-c.ended.done
+				c.finish()
+				return c.wrote
+			} else if err != nil {
 				c.abort("writing to " + l.to + " failed: " + err.Error())
 				return c.wrote
 			}
@@ -83,8 +91,8 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 					c.ping, l.pings = "", true
 				}
 			case <-timer.C:
-			case err := <-c.ended:
-				c.finish(err)
+			case <-c.ended.done:
+				c.finish()
 				return c.wrote
 			case <-ctx.Done():
 				c.close()
@@ -95,7 +103,10 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 			c.abort(why)
 			return c.wrote
 		}
-		if time.Since(c.used) >= l.s.cfg.IdleTimeout && !l.waiting() {
+		if time.Since(c.lastUsed()) >= l.s.cfg.IdleTimeout && !l.waiting() {
+			if in := st.peersUse; in != nil && in.opener != l.pair {
+				return true // who opened it will close it; what is written next may borrow it again
+			}
 			l.s.log.Info("idle outgoing stream closed", "pair", l.pair)
 			c.close()
 			return true
@@ -111,7 +122,10 @@ func (c *carrier) write(batch []item) error {
 	for _, i := range batch {
 		c.buf = append(c.buf, i.xml...)
 	}
-	if err := c.st.write(c.buf); err != nil {
+	if err := c.st.write(c.buf); errors.Is(err, errFinished) {
+		c.putBack(batch)
+		return err
+	} else if err != nil {
 		for _, i := range batch {
 			c.fail(i, &im.Failure{Condition: im.RemoteServerTimeout, Text: "writing to " + c.to + " failed: " + err.Error()})
 		}
@@ -133,7 +147,7 @@ func (c *carrier) write(batch []item) error {
 
 // pause is the time until something has to be looked at.
 func (c *carrier) pause() time.Duration {
-	d := c.s.cfg.IdleTimeout - time.Since(c.used)
+	d := c.s.cfg.IdleTimeout - time.Since(c.lastUsed())
 	if len(c.unconfirmed) > 0 {
 		d = min(d, c.look)
 	}
@@ -148,6 +162,16 @@ func (c *carrier) pause() time.Duration {
 		d = min(d, c.s.cfg.PingInterval-c.quiet())
 	}
 	return max(d, 0)
+}
+
+// lastUsed is when either side last needed the stream. One that the peer opened is not ours to keep open for it.
+func (c *carrier) lastUsed() time.Time {
+	if in := c.st.peersUse; in != nil && in.opener == c.pair {
+		if at := in.lastHeard(); at.After(c.used) {
+			return at
+		}
+	}
+	return c.used
 }
 
 // quiet is for how long nothing was written.
@@ -207,26 +231,36 @@ func (c *carrier) abort(why string) {
 	c.s.log.Warn("outgoing stream given up", "pair", c.pair, "reason", why)
 	c.confirm()
 	c.st.conn.Close()
-	<-c.ended
+	<-c.ended.done
 	c.lost(why)
 }
 
 // finish ends a stream that the peer has ended, or that has broken.
-func (c *carrier) finish(reason error) {
-	c.s.log.Info("outgoing stream ended", "pair", c.pair, "reason", reason)
-	c.st.write(closeTag) // in answer to the peer's; if the connection is dead nothing is lost
+func (c *carrier) finish() {
+	c.s.log.Info("outgoing stream ended", "pair", c.pair, "reason", c.ended.reason)
+	if c.st.peersUse == nil {
+		c.st.write(closeTag) // in answer to the peer's; if the connection is dead nothing is lost
+	}
 	c.settle()
-	c.st.conn.Close()
-	c.lost(c.to + " ended the stream: " + reason.Error())
+	if c.st.peersUse == nil {
+		c.st.conn.Close()
+	}
+	c.lost(c.to + " ended the stream: " + c.ended.reason.Error())
 }
 
 // close ends the stream in order: what was written is read by the peer before it answers (RFC 6120 §4.4).
 func (c *carrier) close() {
-	c.st.write(closeTag)
-	c.st.closeAt(time.Now().Add(c.s.cfg.CloseTimeout))
-	<-c.ended
-	c.settle()
-	c.st.conn.Close()
+	if in := c.st.peersUse; in != nil {
+		in.end(nil)
+		<-c.ended.done
+		c.settle()
+	} else {
+		c.st.write(closeTag)
+		c.st.closeAt(time.Now().Add(c.s.cfg.CloseTimeout))
+		<-c.ended.done
+		c.settle()
+		c.st.conn.Close()
+	}
 	c.lost("the stream to " + c.to + " ended before the message was acknowledged")
 }
 
@@ -263,11 +297,8 @@ func (c *carrier) lost(why string) {
 func (c *carrier) listen() error {
 	for {
 		e, err := c.st.next(time.Time{})
-		if errors.Is(err, io.EOF) {
-			return errors.New("closed by the peer")
-		}
 		if err != nil {
-			return fmt.Errorf("broken: %w", err)
+			return endOf(err)
 		}
 		c.s.log.Warn("ignored on an outgoing stream", "pair", c.pair, "element", e.Name.Local)
 	}

@@ -28,9 +28,9 @@ func (v *verdict) Error() string { return v.failure.Error() }
 
 // errand is what an outgoing stream is opened for: a question by dialback, and the wait for its answer.
 type errand struct {
-	external bool // a certificate does as well: with SASL EXTERNAL the question need not be asked
-	ask      func(*stream) error
-	await    func(context.Context, *stream) error
+	stanzas bool // are to follow: a certificate does as well as the question (SASL EXTERNAL), and the peer may use the stream too
+	ask     func(*stream) error
+	await   func(context.Context, *stream) error
 }
 
 // open finds a server of p.to, which is the peer's domain, and returns a stream to it from p.from on which the errand is

@@ -181,6 +181,7 @@ func (l *lab) prove(p *peer, from, to, typ string) {
 	v.conn.Close()
 	if typ == "valid" {
 		p.expect("<db:result from='" + to + "' to='" + from + "' type='valid'/>")
+		synctest.Wait() // who wrote that knows that it is written
 	}
 }
 

@@ -1,6 +1,7 @@
 package xmpps2s
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,7 +15,8 @@ import (
 	"fedlab/gateway/translate"
 )
 
-// incoming is a stream that a peer opened. One goroutine reads it (serve), one writes to it; verifications run beside them.
+// incoming is a stream on which a peer speaks: one that it opened, or one of ours that both use (bidi.go). One goroutine reads
+// it (serve), one writes to it; verifications run beside them.
 type incoming struct {
 	s   *Server
 	st  *stream
@@ -24,8 +26,12 @@ type incoming struct {
 	offered bool   // SASL EXTERNAL: its certificate proves sender
 	auths   int    // failed attempts
 
-	out  chan []byte    // to the writer
-	work sync.WaitGroup // the writer and the verifications
+	out   chan answer    // to the writer
+	work  sync.WaitGroup // the writer and the verifications
+	ended *ending        // reading
+
+	opener    pair           // whose link opened the stream; zero: the peer did
+	borrowers sync.WaitGroup // links that write to it too
 
 	opened time.Time
 
@@ -33,6 +39,21 @@ type incoming struct {
 	pairs   map[pair]bool   // false: verification under way; true: the peer may send stanzas from the first to the second
 	domains map[string]bool // counted as having this stream
 	ending  bool            // our closing tag is written or about to be
+	heard   time.Time       // when the peer last sent what it needs the stream for
+}
+
+// answer is something for the writer to write.
+type answer struct {
+	xml     []byte
+	last    bool   // nothing comes behind it
+	written func() // called once it was written; may be nil
+}
+
+func newIncoming(s *Server, st *stream) *incoming {
+	in := &incoming{s: s, st: st, opened: time.Now(), pairs: make(map[pair]bool), domains: make(map[string]bool),
+		out: make(chan answer, maxAnswers), ended: newEnding(), heard: time.Now(), log: s.log.With("peer", st.conn.RemoteAddr().String())}
+	st.peersUse = in
+	return in
 }
 
 // serve runs the stream to its end.
@@ -47,11 +68,20 @@ func (in *incoming) serve(ctx context.Context) {
 		in.refuse(err)
 		return
 	}
+	in.converse(ctx)
+}
+
+// converse runs a stream that has been negotiated to its end, and closes the connection.
+func (in *incoming) converse(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	in.out = make(chan []byte, maxAnswers)
 	in.work.Go(in.writeLoop)
 	stop := context.AfterFunc(ctx, func() { in.end(nil) })
-	err = survive(func() error { return in.read(ctx) })
+	if in.st.proven && in.opener == (pair{}) {
+		for p := range in.pairs { // the header's, and nobody else knows of the stream yet
+			in.share(p)
+		}
+	}
+	err := survive(func() error { return in.read(ctx) })
 	stop()
 	cancel()
 	in.log.Info("incoming stream ended", "reason", err)
@@ -61,8 +91,11 @@ func (in *incoming) serve(ctx context.Context) {
 	} else {
 		in.end(nil)
 	}
+	in.ended.set(endOf(err))
 	close(in.out)
 	in.work.Wait()
+	in.s.reclaim(in)
+	in.borrowers.Wait()
 	in.st.drain()
 }
 
@@ -156,6 +189,8 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 			if ok, err := in.authenticate(st, e); ok || err != nil {
 				return false, err
 			}
+		case e.is(nsBidi, "bidi") && in.mayShare(sender):
+			st.bidi = true // for good, unless TLS begins the stream anew (XEP-0288 §2.1)
 		default:
 			st.unread = e
 			return true, nil
@@ -180,6 +215,9 @@ func (in *incoming) features(b []byte, st *stream, m methods) []byte {
 	}
 	if dialback {
 		b = append(b, "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"...)
+	}
+	if (dialback || in.offered) && !st.proven && in.mayShare(in.sender) {
+		b = append(b, "<bidi xmlns='"+nsBidiFeature+"'/>"...)
 	}
 	return append(b, "</stream:features>"...)
 }
@@ -281,7 +319,7 @@ func (in *incoming) key(ctx context.Context, e *element) error {
 
 // verify asks the authoritative server about the key in e and tells the peer.
 func (in *incoming) verify(ctx context.Context, p pair, e *element) {
-	typ, condition := in.s.verify(ctx, p, in.st.ours.id, strings.TrimSpace(e.text()))
+	typ, condition := in.s.verify(ctx, p, cmp.Or(in.st.ours.id, in.st.peers.id), strings.TrimSpace(e.text()))
 	if typ == "valid" && !in.prove(p) {
 		typ, condition = "error", "resource-constraint"
 	}
@@ -308,21 +346,27 @@ func (in *incoming) verify(ctx context.Context, p pair, e *element) {
 	if typ == "invalid" && others {
 		typ, condition = "error", "forbidden" // XEP-0220 §2.2.1: the stream's other pairs need not suffer
 	}
-	in.send(dialbackXML("result", e.attr("to"), e.attr("from"), "", typ, condition))
+	a := answer{xml: dialbackXML("result", e.attr("to"), e.attr("from"), "", typ, condition)}
+	if typ == "valid" {
+		a.written = func() { in.share(p) }
+	}
+	in.queue(a)
 	if typ == "invalid" {
 		in.end(nil)
 	}
 }
 
-// send queues an answer for the writer. A peer that does not read its answers loses the stream.
-func (in *incoming) send(b []byte) {
+func (in *incoming) send(b []byte) { in.queue(answer{xml: b}) }
+
+// queue gives an answer to the writer. A peer that does not read its answers loses the stream.
+func (in *incoming) queue(a answer) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.ending {
 		return
 	}
 	select {
-	case in.out <- b:
+	case in.out <- a:
 	default:
 		in.ending = true
 		in.log.Warn("the peer does not read; connection closed")
@@ -344,22 +388,29 @@ func (in *incoming) end(f *fault) {
 	}
 	in.ending = true
 	select {
-	case in.out <- last:
+	case in.out <- answer{xml: last, last: true}:
 		in.st.closeAt(time.Now().Add(in.s.cfg.CloseTimeout))
 	default:
 		in.st.closeAt(time.Now())
 	}
 }
 
-// writeLoop is the only writer of the stream once it is up.
+// writeLoop writes the answers once the stream is up.
 func (in *incoming) writeLoop() {
-	for b := range in.out {
-		if err := in.st.write(b); err != nil {
+	for a := range in.out {
+		write := in.st.write
+		if a.last {
+			write = in.st.finish
+		}
+		if err := write(a.xml); err != nil {
 			in.log.Info("writing to an incoming stream failed", "reason", err)
 			in.st.closeAt(time.Now())
-			for range in.out { // until serve closes it
+			for range in.out { // until converse closes it
 			}
 			return
+		}
+		if a.written != nil {
+			a.written()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package xmpps2s
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,6 +76,18 @@ func (l *link) rouse() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
+	}
+}
+
+// putBack returns to the head of the queue what was taken and not written.
+func (l *link) putBack(items []item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.Concat(items, l.queue)
+	for _, i := range items {
+		if i.shows {
+			l.signals++
+		}
 	}
 }
 
@@ -196,10 +209,11 @@ func (l *link) await(ctx context.Context) bool {
 	for {
 		var later <-chan time.Time
 		waiting, due, now := l.waiting(), l.due(), time.Now()
+		may := !now.Before(l.retry) || l.s.lender(l.pair) != nil
 		switch {
 		case ctx.Err() != nil:
 			return false
-		case waiting && !now.Before(l.retry), !due.IsZero() && !now.Before(due) && !now.Before(l.retry):
+		case may && (waiting || !due.IsZero() && !now.Before(due)):
 			return true
 		case waiting && !l.giveUp(l.retry, l.reason):
 			continue
@@ -237,9 +251,36 @@ func (s *Server) backOff(failures int) time.Duration {
 	return time.Duration(s.rand.Int64N(int64(limit)))
 }
 
-// connect brings up a stream for the pair: on the one that is left from a failed dialback, if the peer still has it open,
-// or on a new one.
+// connect finds a stream for the pair: one that the peer opened and lets us use, or one on which dialback failed, if the
+// peer still has it open, or a new one.
 func (l *link) connect(ctx context.Context) (*stream, *im.Failure) {
+	if st := l.borrow(); st != nil {
+		l.discard()
+		return st, nil
+	}
+	st, failure := l.dial(ctx)
+	if failure != nil {
+		if st := l.borrow(); st != nil {
+			return st, nil // the peer was faster
+		}
+		return nil, failure
+	}
+	if st.bidi {
+		l.s.both(ctx, st, l.pair)
+	}
+	return st, nil
+}
+
+// borrow is a stream that the peer opened and that may carry the pair, or nil.
+func (l *link) borrow() *stream {
+	if in := l.s.lender(l.pair); in != nil && in.borrow() {
+		return in.st
+	}
+	return nil
+}
+
+// dial brings up a stream of ours: the spare one, or a new one.
+func (l *link) dial(ctx context.Context) (*stream, *im.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, min(l.s.cfg.StreamTimeout, l.patience()))
 	defer cancel()
 	do := l.s.dialback(l.pair)

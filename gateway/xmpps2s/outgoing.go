@@ -53,7 +53,8 @@ type offers struct {
 	tls, tlsRequired bool
 	external         bool
 	dialback, errors bool // XEP-0220 §2.4.2
-	only             bool // nothing else was offered beside TLS
+	bidi             bool // XEP-0288 §2.1
+	only             bool // no proof was offered beside TLS
 }
 
 func parseFeatures(e *element) offers {
@@ -73,6 +74,9 @@ func parseFeatures(e *element) offers {
 			}
 		case k.is("urn:xmpp:features:dialback", "dialback"):
 			o.dialback, o.errors = true, k.child("urn:xmpp:features:dialback", "errors") != nil
+		case k.is(nsBidiFeature, "bidi"):
+			o.bidi = true
+			count-- // it is no way to go on without TLS
 		}
 	}
 	o.only = count == 1
@@ -121,7 +125,14 @@ func (s *Server) proceed(ctx context.Context, st *stream, p pair, do errand) (re
 		// RFC 6120 §5.3.1: a lone STARTTLS feature is mandatory too.
 		return false, &verdict{policy: true, failure: &im.Failure{Condition: im.RemoteServerTimeout,
 			Text: p.to + " demands TLS, and the configuration forbids it towards that domain"}}
-	case st.secure && st.offers.external && m.external && do.external && !st.refused && s.cfg.Certificate != nil:
+	}
+	if st.offers.bidi && do.stanzas && !st.bidi {
+		st.bidi = true // before either proof, and behind TLS if there is any (XEP-0288 §2.2)
+		if err := st.write([]byte("<bidi xmlns='" + nsBidi + "'/>")); err != nil {
+			return false, err
+		}
+	}
+	if st.secure && st.offers.external && m.external && do.stanzas && !st.refused && s.cfg.Certificate != nil {
 		err := s.external(ctx, st, p)
 		if errors.Is(err, errSASL) {
 			st.refused = true
@@ -157,7 +168,7 @@ func (s *Server) mayAsk(st *stream, p pair) error {
 // the peer says that the key is valid nothing else is sent.
 func (s *Server) dialback(p pair) errand {
 	return errand{
-		external: true,
+		stanzas: true,
 		ask: func(st *stream) error {
 			if err := st.canDialback(); err != nil {
 				return err

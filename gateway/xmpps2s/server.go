@@ -38,6 +38,7 @@ type Server struct {
 	work     sync.WaitGroup  // links and incoming streams
 	stopped  bool
 	links    map[pair]*link
+	lent     map[pair][]*incoming // streams that peers opened and let us use, by what we may send on them
 	states   map[pair]*LinkStatus
 	refusals []Refusal
 	incoming map[*incoming]bool
@@ -60,7 +61,7 @@ func New(cfg Config, sink im.Sink) (*Server, error) {
 	s := &Server{
 		cfg: cfg, sink: sink, log: cfg.Log, ready: make(chan struct{}),
 		local: make(map[string]bool), methods: make(map[string]methods), rand: rand.New(rand.NewPCG(seed, 0)),
-		links: make(map[pair]*link), states: make(map[pair]*LinkStatus),
+		links: make(map[pair]*link), lent: make(map[pair][]*incoming), states: make(map[pair]*LinkStatus),
 		maxSignals: maxSignals, incoming: make(map[*incoming]bool), perHost: make(map[netip.Addr]int), domains: make(map[string]int),
 	}
 	for _, d := range cfg.Local {
@@ -158,8 +159,7 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) error {
 // admit serves a connection, if its address has not too many already.
 func (s *Server) admit(ctx context.Context, conn net.Conn) {
 	host := remoteAddr(conn)
-	in := &incoming{s: s, st: newStream(&s.cfg, conn), opened: time.Now(), pairs: make(map[pair]bool), domains: make(map[string]bool),
-		log: s.log.With("peer", conn.RemoteAddr().String())}
+	in := newIncoming(s, newStream(&s.cfg, &counted{Conn: conn}))
 	s.mu.Lock()
 	if s.stopped || s.perHost[host] >= s.cfg.Limits.Streams || len(s.incoming) >= maxStreams {
 		s.mu.Unlock()

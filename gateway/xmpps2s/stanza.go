@@ -51,6 +51,7 @@ func (in *incoming) stanza(e *element) error {
 	if _, ok := e.lookup("xml:lang"); !ok && in.st.peers.lang != "" {
 		e.Attr = append(e.Attr, langAttr(in.st.peers.lang)) // RFC 6120 §8.1.5
 	}
+	in.hear(e)
 	in.s.receive(stanza{e, from, to})
 	return nil
 }

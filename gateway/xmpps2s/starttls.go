@@ -42,7 +42,7 @@ func (st *stream) secureWith(ctx context.Context, conn *tls.Conn, until time.Tim
 	}
 	state := conn.ConnectionState()
 	st.use(conn)
-	st.secure, st.peerCert = true, &state
+	st.secure, st.peerCert, st.bidi = true, &state, false
 	return nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"mellium.im/xmpp"
@@ -14,7 +16,7 @@ import (
 )
 
 // stream is one connection with the XML stream on it, in either direction. Reading and negotiating are one goroutine's
-// work; writing is that goroutine's as well until the stream is up, and the writer's from then on.
+// work; writing is that goroutine's as well until the stream is up, and safe for concurrent use from then on.
 type stream struct {
 	cfg     *Config
 	conn    net.Conn // TCP, or TLS on it
@@ -33,7 +35,15 @@ type stream struct {
 	offers   offers               // the peer's features
 	asked    bool                 // the errand's question is under way
 	unread   *element             // read ahead: next returns it first
+	bidi     bool                 // both sides may use it (XEP-0288)
+	peersUse *incoming            // who reads what the peer says; nil on a stream of ours that it does not use
+
+	writing  sync.Mutex
+	finished bool // nothing more may be written
 }
+
+// errFinished is the reason why nothing was written.
+var errFinished = errors.New("our half of the stream is closed")
 
 func newStream(cfg *Config, conn net.Conn) *stream {
 	st := &stream{cfg: cfg, ends: &readEnd{conn: conn}}
@@ -133,8 +143,26 @@ func (st *stream) next(until time.Time) (*element, error) {
 	return st.reader.next()
 }
 
-// write writes b within the write timeout.
+// write writes b within the write timeout. It fails with errFinished behind finish.
 func (st *stream) write(b []byte) error {
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	return st.writeLocked(b)
+}
+
+// finish writes the last of our half of the stream.
+func (st *stream) finish(b []byte) error {
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	err := st.writeLocked(b)
+	st.finished = true
+	return err
+}
+
+func (st *stream) writeLocked(b []byte) error {
+	if st.finished {
+		return errFinished
+	}
 	if err := st.conn.SetWriteDeadline(time.Now().Add(st.cfg.WriteTimeout)); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestIncomingHeader(t *testing.T) {
 		p := l.connect()
 		p.send(oldHeader + " from='gmail.com' to='contoso.com' version='1.0'>")
 		p.expect("xml:lang='en'>")
-		if got := p.expect("</stream:features>"); got != features {
+		if got := p.expect("</stream:features>"); got != offer(dialback, bidi) {
 			t.Errorf("got %s", got)
 		}
 	})

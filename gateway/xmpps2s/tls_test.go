@@ -62,6 +62,7 @@ const (
 	proceed  = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 	external = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>"
 	dialback = "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
+	bidi     = "<bidi xmlns='urn:xmpp:features:bidi'/>"
 )
 
 func offer(features ...string) string {
@@ -265,7 +266,7 @@ func TestOutgoingTLS(t *testing.T) {
 func TestIncomingTLS(t *testing.T) {
 	tlsRow(t, "S19 S20 S22 TLS, then SASL EXTERNAL", optional, func(t *testing.T, l *lab, c *certs) {
 		p := l.connect()
-		first := p.modernFeatures(starttls + dialback)
+		first := p.modernFeatures(starttls + dialback + bidi)
 		p.send(starttls)
 		if got := p.expect(">"); got != proceed {
 			t.Fatalf("got %s", got)
@@ -273,7 +274,7 @@ func TestIncomingTLS(t *testing.T) {
 		conn := tls.Client(p.conn, &tls.Config{Certificates: []tls.Certificate{c.gmail}, InsecureSkipVerify: true})
 		p.conn = conn
 		h, f := p.open()
-		if f != offer(external, dialback) {
+		if f != offer(external, dialback, bidi) {
 			t.Errorf("features %s", f)
 		}
 		p.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>")
@@ -305,7 +306,7 @@ func TestIncomingTLS(t *testing.T) {
 	})
 	tlsRow(t, "S20 where TLS is forbidden it is not offered, and refused", config.XMPPDomain{TLS: config.TLSNever}, func(t *testing.T, l *lab, c *certs) {
 		p := l.connect()
-		p.modernFeatures(dialback)
+		p.modernFeatures(dialback + bidi)
 		p.send(starttls)
 		if got := p.end(); got != "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>" {
 			t.Errorf("got %s", got)
@@ -355,7 +356,7 @@ func TestIncomingTLS(t *testing.T) {
 		tlsRow(t, "S22 EXTERNAL is not offered with "+cs.name, optional, func(t *testing.T, l *lab, c *certs) {
 			p := l.connect()
 			p.startTLS(cs.cert(c)...)
-			if _, f := p.open(); f != offer(dialback) {
+			if _, f := p.open(); f != offer(dialback, bidi) {
 				t.Errorf("features %s", f)
 			}
 			p.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>")
