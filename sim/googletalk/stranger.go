@@ -249,7 +249,8 @@ func (v *visit) write(ctx context.Context, a Attempt) {
 	case FloodKeys:
 		v.send(open)
 		for i := range v.Count {
-			if !v.send(tag("db:result").attr("from", fmt.Sprintf("d%d.example", i)).attr("to", v.Victim).wrap("k")) {
+			// The pause keeps equal runs equal: how much of a burst is read before the connection is reset is chance.
+			if !v.send(tag("db:result").attr("from", fmt.Sprintf("d%d.example", i)).attr("to", v.Victim).wrap("k")) || !v.pause(ctx, time.Millisecond) {
 				return
 			}
 		}
