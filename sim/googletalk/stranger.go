@@ -250,7 +250,7 @@ func (v *visit) write(ctx context.Context, a Attempt) {
 		v.send(open)
 		for i := range v.Count {
 			// The pause keeps equal runs equal: how much of a burst is read before the connection is reset is chance.
-			if !v.send(tag("db:result").attr("from", fmt.Sprintf("d%d.example", i)).attr("to", v.Victim).wrap("k")) || !v.pause(ctx, time.Millisecond) {
+			if !v.send(tag("db:result").attr("from", fmt.Sprintf("d%d.example", i)).attr("to", v.Victim).wrap("k")) || !v.pause(ctx, 10*time.Microsecond) {
 				return
 			}
 		}
