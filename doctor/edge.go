@@ -200,6 +200,9 @@ func (e Edge) judgeWay(ctx context.Context, x *exam, s *gatewaySeen) bool {
 	case d.outcome == connected && outside:
 		x.find("nat.hairpin-used", s.name, s.lookup.String(), d.String())
 	case d.outcome == connected:
+		if down := inWords(s.dials); len(down) > 0 {
+			x.find("gateway.address-down", fmt.Sprintf("%s:%d", s.name, s.port), append([]string{s.lookup.String()}, down...)...)
+		}
 	default:
 		evidence := append([]string{s.lookup.String()}, inWords(s.dials)...)
 		x.find(d.code(), fmt.Sprintf("%s:%d", s.name, s.port), append(evidence, x.slip(ctx, s.dials)...)...)
@@ -245,7 +248,8 @@ func (e Edge) judgeTLS(ctx context.Context, x *exam, s *gatewaySeen, own bool) {
 
 // judgeNames compares the three names that have to be one (step 6): the Allow list's, the certificate's, and the one that the
 // gateway hands out. Where two agree the third is wrong. If the gateway does not tell its name, a name of the certificate
-// that leads to the same machine is taken for its real one.
+// that leads to the same machine is taken for its real one. Of gateways that stand side by side each may hand out a name of its own,
+// if its certificate has it beside the one that the Allow list has for all of them.
 func (e Edge) judgeNames(ctx context.Context, x *exam, s *gatewaySeen) {
 	leaf := s.shaken.chain[0]
 	hostname := ""
@@ -260,6 +264,7 @@ func (e Edge) judgeNames(ctx context.Context, x *exam, s *gatewaySeen) {
 	}
 	evidence := []string{"Allow list: " + s.name, "names in the certificate: " + nameList(namesOf(leaf)), "name that the gateway hands out: " + said, describe(leaf)}
 	switch fits := carries(leaf, s.name); {
+	case fits && carries(leaf, hostname) && e.sameMachine(ctx, x, s, []string{hostname}): // one of several behind the Allow list's name
 	case fits && hostname != "" && !sameName(hostname, s.name):
 		x.find("gateway.hostname", s.name, evidence...)
 	case fits:

@@ -44,10 +44,17 @@ var edgeEntries = []Entry{
 		Next:    "Whether the firewall lets the gateway out to some of the addresses only; telnet to each of them on 5061.",
 	},
 	{
+		Code: "gateway.address-down", Severity: Warning, From: []Vantage{FromEdge}, Steps: []int{6},
+		Title:   "Some of the gateway's addresses cannot be reached",
+		Meaning: "The name on the Allow list has several addresses, of gateways that stand side by side; those in the evidence take no connection, and another one does. Messages arrive. When the one that serves goes away too, nothing is left.",
+		Remedy:  "Bring the gateway at that address back, or take the address out of the name's records.",
+		Next:    "Whether the firewall lets the Edge out to some of the addresses only; telnet to each of them on 5061.",
+	},
+	{
 		Code: "gateway.hostname", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{6},
 		Title:   "The gateway's configured host name is not its real one",
 		Meaning: "The Allow list and the certificate agree, and the gateway is configured with another name, which it hands out in SIP. The Edge will send what belongs to a conversation to a name that it does not know.",
-		Remedy:  "Set hostname in the gateway's configuration to the name in the certificate and on the Allow list.",
+		Remedy:  "Set hostname in the gateway's configuration to the name in the certificate and on the Allow list. A gateway that stands beside others keeps its own name, which then has to be in its certificate beside the Allow list's, and to lead to its address.",
 		Next:    "All three names side by side, in the evidence.",
 	},
 	{

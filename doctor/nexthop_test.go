@@ -49,3 +49,33 @@ func TestNextHops(t *testing.T) {
 		})
 	}
 }
+
+// sideBySide makes the gateway one of several that the Edge knows by one name.
+func (d *deployment) sideBySide(addresses ...string) {
+	d.allow["gmail.com"] = "pool.jds.local"
+	d.zones["jds.local"]["pool A"] = addresses
+	d.gatewayLeaf.Names = []string{"xmpp.jds.local", "pool.jds.local"}
+}
+
+// TestSideBySide: several gateways behind the name on the Allow list, each of which hands out its own.
+func TestSideBySide(t *testing.T) {
+	for name, tc := range map[string]planted{
+		"as it should be":               {func(d *deployment) { d.sideBySide("10.11.12.40") }, ""},
+		"one is gone":                   {func(d *deployment) { d.sideBySide("10.11.12.40", "10.11.12.99") }, "gateway.address-down edge"},
+		"its own name leads nowhere":    {func(d *deployment) { d.sideBySide("10.11.12.40"); d.edgeFile = nil }, "gateway.hostname edge"},
+		"its own name leads to another": {func(d *deployment) { d.sideBySide("10.11.12.40"); d.edgeFile["xmpp.jds.local"] = addr("10.11.12.1") }, "gateway.hostname edge"},
+		"its certificate has no own name": {func(d *deployment) {
+			d.sideBySide("10.11.12.40")
+			d.gatewayLeaf.Subject, d.gatewayLeaf.Names = "pool.jds.local", []string{"pool.jds.local"}
+		}, "gateway.hostname edge, gateway.hostname gateway"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := healthy()
+			tc.change(d)
+			codes, all := d.examine(t)
+			if got := strings.Join(codes, ", "); got != tc.want {
+				t.Errorf("found %s\n want %s\n%s", got, tc.want, text(t, all))
+			}
+		})
+	}
+}

@@ -29,7 +29,7 @@ type Config struct {
 	ConnectTimeout  time.Duration // for one address to accept a TCP connection; default 10s
 	HeaderTimeout   time.Duration // for a peer to send its stream header once connected; default 10s
 	FeaturesTimeout time.Duration // for the features of a peer that announced version 1.0; without them dialback is tried; default 5s
-	DialbackTimeout time.Duration // for a dialback answer, either of db:result or of db:verify; default 30s
+	DialbackTimeout time.Duration // for a dialback answer, either of db:result or of db:verify; default 40s: who checks a key may first try a server of ours that is dead, for 30s
 	StreamTimeout   time.Duration // for an outgoing stream to be ready for stanzas, all targets together; default 45s
 	WriteTimeout    time.Duration // for a peer to take what we write; default 30s
 	CloseTimeout    time.Duration // for a peer to answer our closing tag; default 5s
@@ -86,7 +86,7 @@ func (c *Config) fill() error {
 		def time.Duration
 	}{
 		{&c.ConnectTimeout, 10 * time.Second}, {&c.HeaderTimeout, 10 * time.Second}, {&c.FeaturesTimeout, 5 * time.Second},
-		{&c.DialbackTimeout, 30 * time.Second}, {&c.StreamTimeout, 45 * time.Second}, {&c.WriteTimeout, 30 * time.Second},
+		{&c.DialbackTimeout, 40 * time.Second}, {&c.StreamTimeout, 45 * time.Second}, {&c.WriteTimeout, 30 * time.Second},
 		{&c.CloseTimeout, 5 * time.Second}, {&c.ElementTimeout, time.Minute},
 		{&c.AckTimeout, 30 * time.Second}, {&c.IdleTimeout, 10 * time.Minute}, {&c.PeerIdleTimeout, time.Hour},
 		{&c.PingInterval, 5 * time.Minute}, {&c.Backoff, 5 * time.Second}, {&c.Limits.Outcome, time.Minute},
