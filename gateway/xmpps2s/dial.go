@@ -53,6 +53,9 @@ func (s *Server) open(ctx context.Context, p pair, e errand) (*stream, *im.Failu
 		}
 		var v *verdict
 		if errors.As(err, &v) {
+			if !v.keep {
+				return nil, v.failure
+			}
 			return st, v.failure
 		}
 		var r *redirect

@@ -172,6 +172,16 @@ func TestOutgoingTLS(t *testing.T) {
 			t.Errorf("text %q", f.Text)
 		}
 	})
+	tlsRow(t, "S24 a certificate is not believed, and the next message is tried on a stream of its own", strict, func(t *testing.T, l *lab, c *certs) {
+		for range 2 {
+			out := l.send(im.Message{Body: "x"})
+			p := l.accept()
+			p.acceptTLS(c.stranger, tlsMust)
+			if f := want(t, out, im.RemoteServerTimeout); !strings.Contains(f.Text, "cannot be verified") {
+				t.Errorf("text %q", f.Text)
+			}
+		}
+	})
 	tlsRow(t, "S20 a lone STARTTLS feature is mandatory, and forbidden to us", config.XMPPDomain{TLS: config.TLSNever}, func(t *testing.T, l *lab, c *certs) {
 		out := l.send(im.Message{Body: "x"})
 		p := l.accept()
