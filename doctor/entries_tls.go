@@ -14,7 +14,7 @@ var tlsEntries = []Entry{
 		Code: "tls.expired", Severity: Error, From: bothMachines, Steps: []int{6},
 		Title:   "The certificate has expired",
 		Meaning: "The certificate, or one of its chain, was valid until the date in the evidence. The other side ends the handshake.",
-		Remedy:  "Renew it. The gateway reads its files again when it is restarted.",
+		Remedy:  "Renew it. The gateway reads its files again when it gets SIGHUP.",
 		Next:    "The clock of the machine that complains, if the date looks right.",
 	},
 	{

@@ -15,13 +15,7 @@ import (
 func (g *Gateway) makeSides(o Options) error {
 	c := g.config
 	xmppNetwork, sipNetwork := silence.Watch(g.network), silence.Watch(g.network)
-	// Without a certificate for XMPP the one of the SIP side serves both. XMPP peers see it only where the policy towards them lets
-	// streams be encrypted; theirs are verified against the system's authorities then, as the private authority of the SIP side
-	// vouches for Edges alone.
-	shown := &c.XMPP.Certificate
-	if !shown.Usable() {
-		shown = &config.Certificate{Pair: c.SIP.Certificate.Pair}
-	}
+	shown := papersForXMPP(c)
 	xmpp, err := xmpps2s.New(xmpps2s.Config{
 		Network:        xmppNetwork,
 		Listen:         c.XMPP.Listen,
@@ -72,6 +66,16 @@ func (g *Gateway) makeSides(o Options) error {
 	g.shownByXMPP.to, g.shownByXMPP.again = func(s im.Signal, _ im.Outcome) { sip.Signal(s) }, sip.TellAgain
 	g.shownBySIP.to = toXMPP(xmpp)
 	return nil
+}
+
+// papersForXMPP is what XMPP peers are shown, and whom of them to trust. Without a certificate for XMPP the one of the SIP side serves
+// both. XMPP peers see it only where the policy towards them lets streams be encrypted; theirs are verified against the system's
+// authorities then, as the private authority of the SIP side vouches for Edges alone.
+func papersForXMPP(c *config.Config) *config.Certificate {
+	if !c.XMPP.Certificate.Usable() {
+		return &config.Certificate{Pair: c.SIP.Certificate.Pair}
+	}
+	return &c.XMPP.Certificate
 }
 
 // xmppSide is the XMPP side as the gateway sees it.

@@ -155,7 +155,7 @@ func TestRunOnLoopback(t *testing.T) {
 	}
 }
 
-// renew replaces the certificate's file and holds that SIGHUP brings it into use, but not before.
+// renew replaces the certificate's file and holds that SIGHUP brings it into use on both sides, but not before.
 func renew(t *testing.T, ctx context.Context, process *os.Process, d deployment, roots *x509.CertPool) {
 	t.Helper()
 	pair, err := d.authority.Issue(pki.Leaf{Subject: "xmpp.jds.local", Names: []string{"xmpp.jds.local", "renewed.jds.local"}, Server: true, Client: true})
@@ -164,21 +164,31 @@ func renew(t *testing.T, ctx context.Context, process *os.Process, d deployment,
 	}
 	d.write(t, "gateway.pem", string(pair.CertPEM))
 	d.write(t, "gateway.key", string(pair.KeyPEM))
-	shown := func() int {
-		c := tls.Client(dial(t, d.sip), &tls.Config{ServerName: "xmpp.jds.local", RootCAs: roots})
+	names := func(conn net.Conn) int {
+		c := tls.Client(conn, &tls.Config{ServerName: "xmpp.jds.local", RootCAs: roots})
 		defer c.Close()
 		if err := c.HandshakeContext(ctx); err != nil {
 			t.Fatal(err)
 		}
 		return len(c.ConnectionState().PeerCertificates[0].DNSNames)
 	}
-	if shown() != 1 {
+	toSIP := func() int { return names(dial(t, d.sip)) }
+	toXMPP := func() int {
+		c := dial(t, d.xmpp)
+		fmt.Fprint(c, "<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' "+
+			"xmlns:stream='http://etherx.jabber.org/streams' from='example.org' to='contoso.com' version='1.0'>")
+		readUntil(t, c, "</stream:features>")
+		fmt.Fprint(c, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+		readUntil(t, c, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+		return names(c)
+	}
+	if toSIP() != 1 || toXMPP() != 1 {
 		t.Error("the new certificate is in use before anybody asked for it")
 	}
 	if err := process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for tick := time.NewTicker(20 * time.Millisecond); shown() != 2; {
+	for tick := time.NewTicker(20 * time.Millisecond); toSIP() != 2 || toXMPP() != 2; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -22,7 +22,8 @@ func runCommand() *cobra.Command {
 		Long: `Run the gateway until SIGTERM or SIGINT. At a stop, messages that are on their way get some seconds to arrive;
 what does not arrive is returned to its sender. The log goes to standard error.
 
-SIGHUP reads the configuration again and takes the SIP side's certificate, authorities and lists of revoked certificates from it, without an interruption.`,
+SIGHUP reads the configuration again and takes the certificates, authorities and lists of revoked
+certificates of both sides from it, without an interruption.`,
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)
@@ -55,7 +56,7 @@ SIGHUP reads the configuration again and takes the SIP side's certificate, autho
 	return cmd
 }
 
-// renewOnHangup renews the gateway's certificate at each SIGHUP, until the function that it returns is called. A file that is not
+// renewOnHangup renews the gateway's certificates at each SIGHUP, until the function that it returns is called. A file that is not
 // in order changes nothing.
 func renewOnHangup(g *gateway.Gateway, path string, log *slog.Logger) (end func()) {
 	hangups := make(chan os.Signal, 1)

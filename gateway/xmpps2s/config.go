@@ -21,7 +21,9 @@ type Config struct {
 	Domains map[string]config.XMPPDomain // who may be reached and may call in, every name of a group by itself; nobody else
 	Local   []string                     // the domains we speak for: the organisation's SIP domains
 
-	Secret      string                 // of the dialback keys; servers that stand side by side share it. Default random at every start
+	Secret string // of the dialback keys; servers that stand side by side share it. Default random at every start
+
+	// What [Server.Renew] replaces.
 	Certificate *tls.Certificate       // for STARTTLS and SASL EXTERNAL; default none: streams stay in clear
 	Roots       *x509.CertPool         // peers' certificates are verified against these; default the system's
 	Revoked     []*x509.RevocationList // and refused if they stand on one of these

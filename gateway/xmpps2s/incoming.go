@@ -158,7 +158,7 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 		m = methods{tlsDialback: true, tcpDialback: true}
 	}
 	if st.secure && !st.proven && m.external {
-		err := verifyPeer(st.peerCert.PeerCertificates, sender, in.s.cfg.Roots, in.s.cfg.Revoked, in.s.cfg.Domains[sender].Pin)
+		err := in.s.certify(st, sender)
 		if in.offered = err == nil; err != nil {
 			in.log.Info("the peer's certificate is no proof", "from", sender, "reason", err)
 			if !m.dialback(true) {
@@ -183,7 +183,7 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 			return false, &fault{mstream.PolicyViolation, "the stream was not used"}
 		case err != nil:
 			return false, err
-		case e.is(nsTLS, "starttls") && !st.secure && in.s.cfg.Certificate != nil && m.tls():
+		case e.is(nsTLS, "starttls") && !st.secure && in.s.encrypts() && m.tls():
 			return false, in.acceptTLS(ctx, st)
 		case e.is(nsSASL, "auth") && st.secure:
 			if ok, err := in.authenticate(st, e); ok || err != nil {
@@ -202,7 +202,7 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 func (in *incoming) features(b []byte, st *stream, m methods) []byte {
 	b = append(b, "<stream:features>"...)
 	dialback := m.dialback(st.secure)
-	if !st.secure && in.s.cfg.Certificate != nil && m.tls() {
+	if !st.secure && in.s.encrypts() && m.tls() {
 		b = append(b, "<starttls xmlns='"+nsTLS+"'"...)
 		if dialback {
 			b = append(b, "/>"...)

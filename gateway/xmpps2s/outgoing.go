@@ -132,7 +132,7 @@ func (s *Server) proceed(ctx context.Context, st *stream, p pair, do errand) (re
 			return false, err
 		}
 	}
-	if st.secure && st.offers.external && m.external && do.stanzas && !st.refused && s.cfg.Certificate != nil {
+	if st.secure && st.offers.external && m.external && do.stanzas && !st.refused && s.encrypts() {
 		err := s.external(ctx, st, p)
 		if errors.Is(err, errSASL) {
 			st.refused = true

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fedlab/gateway/im"
@@ -29,6 +30,7 @@ type Server struct {
 	methods    map[string]methods // by the peers' domains
 	maxSignals int
 	ready      chan struct{}
+	papers     atomic.Pointer[papers]
 
 	randMu sync.Mutex
 	rand   *rand.Rand
@@ -64,6 +66,7 @@ func New(cfg Config, sink im.Sink) (*Server, error) {
 		links: make(map[pair]*link), lent: make(map[pair][]*incoming), states: make(map[pair]*LinkStatus),
 		maxSignals: maxSignals, incoming: make(map[*incoming]bool), perHost: make(map[netip.Addr]int), domains: make(map[string]int),
 	}
+	s.papers.Store(&papers{cfg.Certificate, cfg.Roots, cfg.Revoked})
 	for _, d := range cfg.Local {
 		s.local[d] = true
 	}

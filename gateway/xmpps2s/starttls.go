@@ -18,7 +18,7 @@ const nsTLS = "urn:ietf:params:xml:ns:xmpp-tls"
 // policy towards the domain.
 func (s *Server) tlsConfig() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ClientAuth: tls.RequestClientCert}
-	if cert := s.cfg.Certificate; cert != nil {
+	if cert := s.papers.Load().certificate; cert != nil {
 		c.Certificates = []tls.Certificate{*cert}
 		// The list of authorities in a server's request is no reason to hide our certificate.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
@@ -71,7 +71,7 @@ func (s *Server) dialTLS(ctx context.Context, st *stream, p pair, alpn []string)
 	if err := st.secureWith(ctx, tls.Client(st.conn, c), deadlineIn(ctx, s.cfg.HeaderTimeout)); err != nil {
 		return err
 	}
-	st.certErr = verifyPeer(st.peerCert.PeerCertificates, p.to, s.cfg.Roots, s.cfg.Revoked, s.cfg.Domains[p.to].Pin)
+	st.certErr = s.certify(st, p.to)
 	m := s.methods[p.to]
 	if st.certErr != nil && (!m.dialback(true) || s.cfg.Domains[p.to].Pin != "") {
 		return &verdict{policy: true, failure: &im.Failure{Condition: im.RemoteServerTimeout, Text: st.certErr.Error()}}

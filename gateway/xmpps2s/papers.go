@@ -1,0 +1,28 @@
+package xmpps2s
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+)
+
+// papers are what we show and whom we trust.
+type papers struct {
+	certificate *tls.Certificate // nil: streams stay in clear
+	roots       *x509.CertPool   // nil: the system's
+	revoked     []*x509.RevocationList
+}
+
+// Renew takes a new certificate, new authorities (nil: the system's) and new lists of revoked certificates for streams that are
+// negotiated from now on. Those that stand go on.
+func (s *Server) Renew(certificate tls.Certificate, roots *x509.CertPool, revoked []*x509.RevocationList) {
+	s.papers.Store(&papers{&certificate, roots, revoked})
+}
+
+// encrypts reports whether we can do TLS.
+func (s *Server) encrypts() bool { return s.papers.Load().certificate != nil }
+
+// certify checks that what a peer presented is good for the domain.
+func (s *Server) certify(st *stream, domain string) error {
+	p := s.papers.Load()
+	return verifyPeer(st.peerCert.PeerCertificates, domain, p.roots, p.revoked, s.cfg.Domains[domain].Pin)
+}
