@@ -97,7 +97,7 @@ func (s xmppSide) report(to *Status) {
 	st := s.Status()
 	to.XMPP.Incoming = st.Incoming
 	for _, l := range st.Links {
-		line := StreamStatus{From: l.From, To: l.To, Up: l.Up, Since: l.Since, Queued: l.Queued}
+		line := StreamStatus{From: l.From, To: l.To, Up: l.Up, Since: l.Since, Proof: l.Proof.By, TLS: l.Proof.TLS, Queued: l.Queued}
 		for _, a := range l.Attempts {
 			line.Attempts = append(line.Attempts, AttemptStatus{At: a.At, Target: a.Target, Address: a.Address, Error: a.Err, Policy: a.Policy})
 		}

@@ -56,7 +56,9 @@ type StreamStatus struct {
 	From     string          `json:"from"`
 	To       string          `json:"to"`
 	Up       bool            `json:"up"`
-	Since    time.Time       `json:"since,omitzero"` // when it came up or went down
+	Since    time.Time       `json:"since,omitzero"`  // when it came up or went down
+	Proof    string          `json:"proof,omitempty"` // of the stream that is up: dialback, dialback in TLS, SASL EXTERNAL
+	TLS      string          `json:"tls,omitempty"`   // its version, "direct" behind it if TLS came before XML; empty in clear
 	Queued   int             `json:"queued"`
 	Attempts []AttemptStatus `json:"attempts"` // the latest, oldest first
 }

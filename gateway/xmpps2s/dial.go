@@ -156,6 +156,7 @@ func (s *Server) dial(ctx context.Context, conn net.Conn, p pair, t target, e er
 			if err := s.dialTLS(ctx, st, p, []string{"xmpp-server"}); err != nil { // XEP-0368 §3
 				return err
 			}
+			st.direct = true
 		}
 		if err := s.initiate(ctx, st, p, e); err != nil {
 			return err

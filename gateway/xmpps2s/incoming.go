@@ -174,6 +174,7 @@ func (in *incoming) round(ctx context.Context, st *stream) (ready bool, err erro
 		if !in.prove(pair{sender, local}) {
 			return false, &fault{mstream.ResourceConstraint, "too many streams from " + sender}
 		}
+		in.log.Info("the peer is proven", "pair", pair{sender, local}, "proof", st.proof(true))
 		return true, nil
 	}
 	for {
@@ -332,7 +333,7 @@ func (in *incoming) verify(ctx context.Context, p pair, e *element) {
 		others = others || v
 	}
 	in.mu.Unlock()
-	in.log.Info("dialback", "pair", p, "result", typ, "condition", condition)
+	in.log.Info("dialback", "pair", p, "result", typ, "condition", condition, "proof", in.st.proof(false))
 	switch typ {
 	case "valid":
 		in.s.believed(in.st.conn, p)

@@ -193,9 +193,9 @@ func (l *link) run(ctx context.Context) {
 			l.giveBack(failure)
 			continue
 		}
-		l.s.up(l.pair, true)
+		l.s.up(l.pair, st.proofFor(l.pair))
 		wrote := l.carry(ctx, st)
-		l.s.up(l.pair, false)
+		l.s.down(l.pair)
 		if wrote {
 			l.failures = 0
 		} else {

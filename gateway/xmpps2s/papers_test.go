@@ -54,6 +54,10 @@ func TestRenew(t *testing.T) {
 		ours.expect("before")
 		delivered(t, out)
 
+		if l := l.s.Status().Links[0]; l.Proof != (Proof{By: "SASL EXTERNAL", TLS: "TLS 1.3"}) {
+			t.Errorf("proof %+v", l.Proof)
+		}
+
 		renewed := newCerts(t)
 		gone, err := renewed.authority.Issue(pki.Leaf{Subject: "gmail.com", Names: []string{"gmail.com"}, Server: true})
 		if err != nil {
@@ -105,4 +109,37 @@ func TestRenew(t *testing.T) {
 			t.Error("a server is not shown the new certificate")
 		}
 	})
+}
+
+// What is said of a stream that stands: how it was proved, and in which version of TLS.
+func TestProofs(t *testing.T) {
+	for _, c := range []struct {
+		serve func(*peer, *certs)
+		want  Proof
+	}{
+		{func(p *peer, _ *certs) { p.answerHeader(""); p.proves() }, Proof{By: "dialback"}},
+		{func(p *peer, c *certs) {
+			p.acceptTLS(c.gmail, starttls, dialback)
+			p.expect("xml:lang='en'>")
+			p.send(oldHeader + " from='gmail.com' to='contoso.com' id='2' version='1.0'>" + offer(dialback))
+			p.proves()
+		}, Proof{By: "dialback in TLS", TLS: "TLS 1.3"}},
+		{func(p *peer, c *certs) { p.believes(c.gmail) }, Proof{By: "SASL EXTERNAL", TLS: "TLS 1.3"}},
+	} {
+		tlsRow(t, c.want.By, optional, func(t *testing.T, l *lab, certs *certs) {
+			out := l.send(im.Message{Body: "x"})
+			p := l.accept()
+			c.serve(p, certs)
+			p.expect("</message>")
+			delivered(t, out)
+			if s := l.s.Status().Links[0]; s.Proof != c.want {
+				t.Errorf("%+v, want %+v", s.Proof, c.want)
+			}
+			p.conn.Close()
+			synctest.Wait()
+			if s := l.s.Status().Links[0]; s.Up || s.Proof != (Proof{}) {
+				t.Errorf("without a stream: %+v", s)
+			}
+		})
+	}
 }

@@ -133,6 +133,9 @@ func TestDirectTLS(t *testing.T) {
 		if s := conn.ConnectionState(); s.ServerName != "gmail.com" || s.NegotiatedProtocol != "xmpp-server" {
 			t.Errorf("SNI %q, ALPN %q", s.ServerName, s.NegotiatedProtocol)
 		}
+		if s := l.s.Status().Links[0]; s.Proof != (Proof{By: "dialback in TLS", TLS: "TLS 1.3 direct"}) {
+			t.Errorf("proof %+v", s.Proof)
+		}
 	})
 	tlsRow(t, "XEP-0368 the next record if there is no TLS", optional, func(t *testing.T, l *lab, c *certs) {
 		l.w.srv["_xmpps-server._tcp.gmail.com"] = []*net.SRV{{Target: "direct.google.com.", Port: 5270, Priority: 1}}

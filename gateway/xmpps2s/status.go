@@ -18,6 +18,7 @@ type LinkStatus struct {
 	From, To string
 	Up       bool      // a verified stream stands
 	Since    time.Time // when it came up or went down; zero if it was never up
+	Proof    Proof     // of the stream that stands
 	Queued   int
 	Attempts []Attempt // the latest, oldest first; of verifications too
 }
@@ -77,9 +78,17 @@ func (s *Server) note(p pair, a Attempt) {
 	l.Attempts = append(l.Attempts, a)
 }
 
-func (s *Server) up(p pair, up bool) {
+func (s *Server) up(p pair, proof Proof) {
+	s.log.Info("stream up", "pair", p, "proof", proof)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.state(p)
-	l.Up, l.Since = up, time.Now()
+	l.Up, l.Since, l.Proof = true, time.Now(), proof
+}
+
+func (s *Server) down(p pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.state(p)
+	l.Up, l.Since, l.Proof = false, time.Now(), Proof{}
 }

@@ -28,6 +28,7 @@ type stream struct {
 	ends        *readEnd
 
 	secure   bool                 // TLS is up
+	direct   bool                 // and came before the first header (XEP-0368)
 	peerCert *tls.ConnectionState // what the peer showed, when secure
 	certErr  error                // why what it showed does not prove its domain
 	proven   bool                 // SASL EXTERNAL has succeeded for the domains of the headers
