@@ -87,7 +87,7 @@ func (g *Gateway) serve(ctx context.Context, listening []<-chan struct{}, failed
 	}
 	g.enter(Serving, Starting)
 	close(g.ready)
-	g.log.Info("gateway is ready", "hostname", g.config.Hostname, "sip", g.config.SIP.Listen, "xmpp", g.config.XMPP.Listen, "admin", g.config.Admin.Listen)
+	g.log.Info("gateway is ready", "hostname", g.config.Hostname, "sip", g.config.SIP.Listen, "xmpp", g.config.XMPP.Listen, "xmpp_tls", g.config.XMPP.ListenTLS, "admin", g.config.Admin.Listen)
 	select {
 	case err := <-failed:
 		return err

@@ -19,6 +19,7 @@ func (g *Gateway) makeSides(o Options) error {
 	xmpp, err := xmpps2s.New(xmpps2s.Config{
 		Network:        xmppNetwork,
 		Listen:         c.XMPP.Listen,
+		ListenTLS:      c.XMPP.ListenTLS,
 		Domains:        c.XMPP.Expanded(),
 		Local:          g.table.Domains(route.SIP),
 		Secret:         c.XMPP.DialbackSecret,

@@ -31,6 +31,7 @@ func (k *checker) check(c *Config) {
 	}
 	k.listen(c.SIP.Listen, "sip", "listen")
 	k.listen(c.XMPP.Listen, "xmpp", "listen")
+	k.listen(c.XMPP.ListenTLS, "xmpp", "listen_tls")
 	k.listen(c.Admin.Listen, "admin", "listen")
 	for i, server := range c.DNS {
 		k.server(server, k.root.At("dns", strconv.Itoa(i)))
@@ -71,20 +72,20 @@ func (k *checker) listen(address string, path ...string) {
 	if address == "" {
 		return
 	}
-	at := k.root.At(path...)
+	at, key := k.root.At(path...), path[len(path)-1]
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		m := k.At(at, "listen %q is not an address with a port, such as 10.11.12.40:5061 or :5061 for all addresses", address)
+		m := k.At(at, "%s %q is not an address with a port, such as 10.11.12.40:5061 or :5061 for all addresses", key, address)
 		if _, ipErr := netip.ParseAddr(address); ipErr == nil {
-			m.Suggestion = net.JoinHostPort(address, map[string]string{"sip": "5061", "xmpp": "5269", "admin": "9469"}[path[0]])
+			m.Suggestion = net.JoinHostPort(address, map[string]string{"sip.listen": "5061", "xmpp.listen": "5269", "xmpp.listen_tls": "5270", "admin.listen": "9469"}[strings.Join(path, ".")])
 		}
 		return
 	}
 	if _, err := netip.ParseAddr(host); host != "" && err != nil {
-		k.At(at, "listen %q: %q is not an IP address; write one of this machine's, or only :%s for all", address, host, port)
+		k.At(at, "%s %q: %q is not an IP address; write one of this machine's, or only :%s for all", key, address, host, port)
 	}
 	if _, ok := portNumber(port); !ok && port != "0" {
-		k.At(at, "listen %q: %q is not a port; a port is a number from 1 to 65535", address, port)
+		k.At(at, "%s %q: %q is not a port; a port is a number from 1 to 65535", key, address, port)
 	}
 }
 

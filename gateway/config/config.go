@@ -61,6 +61,7 @@ type Certificate struct {
 // XMPP is the side of the XMPP federation.
 type XMPP struct {
 	Listen         string                `yaml:"listen"`              // address:port; default ":5269"
+	ListenTLS      string                `yaml:"listen_tls"`          // address:port for streams in TLS from the first byte (XEP-0368), such as ":5270"; default none
 	Certificate    Certificate           `yaml:"certificate"`         // names the organisation's SIP domains: what XMPP servers verify. Default the one of the SIP side, and the system's authorities
 	Domains        map[string]XMPPDomain `yaml:"domains" need:"true"` // who may be reached and may call in; nobody else
 	DialbackSecret string                `yaml:"dialback_secret"`     // shared by gateways that stand side by side; default random at every start

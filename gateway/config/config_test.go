@@ -171,6 +171,7 @@ func TestMistakes(t *testing.T) {
 		{"xmpp.jds.local", "10.11.12.40", `it is an address`, nil, false},
 		{"xmpp.jds.local", "xmpp_gw.jds.local", `(did you mean "xmpp-gw.jds.local"?)`, nil, false},
 		{"tls: never", "tls: nevr", `fedgate.yaml:11:46: unknown value of tls "nevr" (did you mean "never"?)`, nil, false},
+		{"listen: 10.11.12.40:5269", "listen: 10.11.12.40:5269\n  listen_tls: 10.11.12.40", `fedgate.yaml:10:15: listen_tls "10.11.12.40" is not an address with a port, such as 10.11.12.40:5061 or :5061 for all addresses (did you mean "10.11.12.40:5270"?)`, nil, false},
 		{"10.11.12.40:5061", "10.11.12.40", `(did you mean "10.11.12.40:5061"?)`, nil, false},
 		{"10.11.12.40:5061", "10.11.12.40:70000", `"70000" is not a port`, nil, false},
 		{"10.11.12.40:5269", "xmpp.jds.local:5269", `"xmpp.jds.local" is not an IP address`, nil, false},

@@ -16,10 +16,11 @@ import (
 // Config says whom the server speaks for, with whom, and within what limits. A zero field means the default that its comment
 // names.
 type Config struct {
-	Network network.Network
-	Listen  string                       // address:port; default ":5269"
-	Domains map[string]config.XMPPDomain // who may be reached and may call in, every name of a group by itself; nobody else
-	Local   []string                     // the domains we speak for: the organisation's SIP domains
+	Network   network.Network
+	Listen    string                       // address:port; default ":5269"
+	ListenTLS string                       // address:port for streams in TLS from the first byte (XEP-0368); default none
+	Domains   map[string]config.XMPPDomain // who may be reached and may call in, every name of a group by itself; nobody else
+	Local     []string                     // the domains we speak for: the organisation's SIP domains
 
 	Secret string // of the dialback keys; servers that stand side by side share it. Default random at every start
 
@@ -108,6 +109,9 @@ func (c *Config) fill() error {
 	c.Limits.StanzaBytes = max(c.Limits.StanzaBytes, minStanzaBytes) // RFC 6120 §13.12
 	if c.Listen == "" {
 		c.Listen = ":5269"
+	}
+	if c.ListenTLS != "" && c.Certificate == nil {
+		return fmt.Errorf("xmpps2s: streams in TLS are to come in at %s, but no certificate is configured", c.ListenTLS)
 	}
 	if c.Secret == "" {
 		c.Secret = newStreamID() + newStreamID()

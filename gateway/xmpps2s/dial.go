@@ -153,7 +153,7 @@ func (s *Server) dial(ctx context.Context, conn net.Conn, p pair, t target, e er
 	st := newStream(&s.cfg, &counted{Conn: conn})
 	return st, s.attempt(ctx, st, func() error {
 		if t.direct {
-			if err := s.dialTLS(ctx, st, p, []string{"xmpp-server"}); err != nil { // XEP-0368 §3
+			if err := s.dialTLS(ctx, st, p, directTLS); err != nil {
 				return err
 			}
 			st.direct = true

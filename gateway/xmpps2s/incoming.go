@@ -22,6 +22,7 @@ type incoming struct {
 	st  *stream
 	log *slog.Logger
 
+	direct  bool   // TLS comes before the stream
 	sender  string // the domain of the header's from, if it is one that may call
 	offered bool   // SASL EXTERNAL: its certificate proves sender
 	auths   int    // failed attempts
@@ -61,7 +62,14 @@ func (in *incoming) serve(ctx context.Context) {
 	defer func() { in.st.conn.Close() }()
 	defer in.release()
 	stopDial := context.AfterFunc(ctx, func() { in.st.closeAt(time.Now()) })
-	err := survive(func() error { return in.st.negotiate(ctx, xmpp.S2S|xmpp.Received, in.round) })
+	err := survive(func() error {
+		if in.direct {
+			if err := in.serverTLS(ctx, directTLS); err != nil {
+				return err
+			}
+		}
+		return in.st.negotiate(ctx, xmpp.S2S|xmpp.Received, in.round)
+	})
 	stopDial()
 	if err != nil {
 		in.log.Info("incoming stream refused", "reason", err)

@@ -95,10 +95,10 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // the queued messages to their senders. It returns when everything that it started has ended; nil unless listening failed.
 // It must be called only once.
 func (s *Server) Run(ctx context.Context) error {
-	listener, err := s.cfg.Network.Listen(ctx, "tcp", s.cfg.Listen)
+	doors, err := s.listen(ctx)
 	if err != nil {
 		s.stop()
-		return fmt.Errorf("xmpps2s: listening on %s failed: %w", s.cfg.Listen, err)
+		return err
 	}
 	s.mu.Lock()
 	s.ctx = ctx
@@ -107,13 +107,51 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	close(s.ready)
-	unhook := context.AfterFunc(ctx, func() { listener.Close() })
-	err = s.accept(ctx, listener)
+	unhook := context.AfterFunc(ctx, func() { closeAll(doors) })
+	ends := make(chan error, len(doors))
+	for _, d := range doors {
+		go func() { ends <- s.accept(ctx, d) }()
+	}
+	err = <-ends
 	unhook()
-	listener.Close()
+	closeAll(doors)
+	for range doors[1:] {
+		<-ends // why it ended is what happened to the first
+	}
 	s.stop()
 	s.work.Wait()
 	return err
+}
+
+// door is where connections come in.
+type door struct {
+	net.Listener
+	direct bool // TLS comes before the stream (XEP-0368)
+}
+
+// listen opens all doors or none.
+func (s *Server) listen(ctx context.Context) (doors []door, err error) {
+	for _, at := range []struct {
+		address string
+		direct  bool
+	}{{s.cfg.Listen, false}, {s.cfg.ListenTLS, true}} {
+		if at.address == "" {
+			continue
+		}
+		l, err := s.cfg.Network.Listen(ctx, "tcp", at.address)
+		if err != nil {
+			closeAll(doors)
+			return nil, fmt.Errorf("xmpps2s: listening on %s failed: %w", at.address, err)
+		}
+		doors = append(doors, door{l, at.direct})
+	}
+	return doors, nil
+}
+
+func closeAll(doors []door) {
+	for _, d := range doors {
+		d.Close()
+	}
 }
 
 // stop refuses everything new.
@@ -133,9 +171,9 @@ func (s *Server) stop() {
 	}
 }
 
-func (s *Server) accept(ctx context.Context, listener net.Listener) error {
+func (s *Server) accept(ctx context.Context, d door) error {
 	for failures := 0; ; {
-		conn, err := listener.Accept()
+		conn, err := d.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -155,14 +193,15 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) error {
 			continue
 		}
 		failures = 0
-		s.admit(ctx, conn)
+		s.admit(ctx, conn, d.direct)
 	}
 }
 
 // admit serves a connection, if its address has not too many already.
-func (s *Server) admit(ctx context.Context, conn net.Conn) {
+func (s *Server) admit(ctx context.Context, conn net.Conn, direct bool) {
 	host := remoteAddr(conn)
 	in := newIncoming(s, newStream(&s.cfg, &counted{Conn: conn}))
+	in.direct = direct
 	s.mu.Lock()
 	if s.stopped || s.perHost[host] >= s.cfg.Limits.Streams || len(s.incoming) >= maxStreams {
 		s.mu.Unlock()

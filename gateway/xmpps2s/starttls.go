@@ -14,6 +14,9 @@ import (
 
 const nsTLS = "urn:ietf:params:xml:ns:xmpp-tls"
 
+// directTLS is the protocol that ALPN names where TLS comes before the stream. XEP-0368 §3
+var directTLS = []string{"xmpp-server"}
+
 // tlsConfig is common to both directions. Peers' certificates are judged by [verifyPeer]: what a failure means depends on the
 // policy towards the domain.
 func (s *Server) tlsConfig() *tls.Config {
@@ -84,5 +87,12 @@ func (in *incoming) acceptTLS(ctx context.Context, st *stream) error {
 	if err := st.write([]byte("<proceed xmlns='" + nsTLS + "'/>")); err != nil {
 		return err
 	}
-	return st.secureWith(ctx, tls.Server(st.conn, in.s.tlsConfig()), time.Now().Add(in.s.cfg.HeaderTimeout))
+	return in.serverTLS(ctx, nil)
+}
+
+// serverTLS is the server's side of a handshake.
+func (in *incoming) serverTLS(ctx context.Context, alpn []string) error {
+	c := in.s.tlsConfig()
+	c.NextProtos = alpn
+	return in.st.secureWith(ctx, tls.Server(in.st.conn, c), time.Now().Add(in.s.cfg.HeaderTimeout))
 }
