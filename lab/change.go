@@ -29,6 +29,8 @@ func (w *world) restart(ctx context.Context, host string, after time.Duration) e
 func (w *world) stopHost(host string) error {
 	var err error
 	switch h := w.topology.Hosts[host]; {
+	case h.ServedBy() != "": // the server itself is a process of its own
+		err = w.stopPeople(users(h))
 	case h.Gateway != nil && w.gateways[host] != nil:
 		err = w.stopGateway(host)
 	case h.GoogleTalk != nil:
@@ -63,6 +65,8 @@ func (w *world) startHost(ctx context.Context, host string) error {
 		delete(w.dead, host)
 	}
 	switch h := w.topology.Hosts[host]; {
+	case h.ServedBy() != "":
+		return w.startPeople(ctx, host)
 	case h.Gateway != nil && w.gateways[host] == nil:
 		return w.startGateway(ctx, host)
 	case h.GoogleTalk != nil:

@@ -23,11 +23,16 @@ func (w *world) examine(ctx context.Context, from string) []doctor.Finding {
 			Config: w.gateways[name].config, Problem: w.gateways[name].problem, Network: w.on(name, "doctor"), Status: w.gateways[name].status,
 		}.Examine)
 	}
-	for _, name := range sorted(w.edges) {
+	for _, name := range w.hosts() {
 		e := w.topology.Hosts[name].Edge
-		add(doctor.FromEdge, doctor.Edge{
-			Network: w.on(name, "doctor"), Name: e.Name, Allow: e.Allow, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Revoked: w.papers.lists(name), Log: w.edges[name].Log,
-		}.Examine)
+		if e == nil || e.ServedBy == "" && w.edges[name] == nil {
+			continue
+		}
+		d := doctor.Edge{Network: w.on(name, "doctor"), Name: e.Name, Allow: e.Allow, Certificate: w.papers.certificate(name), Roots: w.papers.trusted(name), Revoked: w.papers.lists(name)}
+		if w.edges[name] != nil {
+			d.Log = w.edges[name].Log
+		}
+		add(doctor.FromEdge, d.Examine)
 	}
 	if _, ok := w.topology.Hosts["outside"]; ok && w.owns("outside") {
 		for _, domain := range w.sipDomains() {

@@ -253,6 +253,7 @@ func buildHere(ctx context.Context, o Order, r *trace.Recorder, log *slog.Logger
 		topology: o.Topology, trace: r, log: log, seed: o.Seed, own: o.Own, papers: given(o.Topology, o.Papers),
 		servers: map[string]*dns.Server{}, edges: map[string]*ocsedge.Edge{}, gateways: map[string]*running{}, partners: map[string]*googletalk.Farm{},
 		dead: map[string]bool{}, begun: map[string]uint64{},
+		people: map[string]person{},
 	}
 	w.on = func(host, owner string) machine {
 		var n network.OS

@@ -11,7 +11,7 @@ import (
 // startPartners starts the XMPP servers of other organisations. Each is a farm of one machine.
 func (w *world) startPartners(ctx context.Context) error {
 	for _, name := range w.hosts() {
-		if w.topology.Hosts[name].Partner == nil {
+		if h := w.topology.Hosts[name]; h.Partner == nil || h.ServedBy() != "" {
 			continue
 		}
 		if err := w.startPartner(ctx, name); err != nil {

@@ -16,6 +16,9 @@ var errNobody = errors.New("no fake serves this user")
 
 // send makes a user of either side send one message.
 func (w *world) send(ctx context.Context, s *scenario.Send, body string) error {
+	if p := w.people[s.From]; p != nil {
+		return p.Send(s.To, body, s.Receipt)
+	}
 	if edge := w.edgeOf(s.From); edge != nil {
 		return edge.Send(ctx, ocsedge.SendOptions{From: s.From, To: s.To, Body: body, Receipt: s.Receipt})
 	}
@@ -27,7 +30,10 @@ func (w *world) send(ctx context.Context, s *scenario.Send, body string) error {
 }
 
 // people does what users do beside sending.
-func (w *world) people(ctx context.Context, s *scenario.Step) error {
+func (w *world) act(ctx context.Context, s *scenario.Step) error {
+	if p, do := w.personIn(s); p != nil {
+		return do()
+	}
 	switch {
 	case s.Typing != nil:
 		state := cmp.Or(s.Typing.State, "composing")

@@ -44,6 +44,7 @@ type world struct {
 	capture    *capture.Capture  // nil: none
 	dead       map[string]bool   // hosts without power
 	begun      map[string]uint64 // how often an Edge has been started, by host
+	people     map[string]person // by address: the users of servers that others wrote
 }
 
 // running is a gateway process, or one that did not start.
@@ -82,6 +83,9 @@ func build(ctx context.Context, t *scenario.Topology, o Options, log *slog.Logge
 			err = errors.Join(err, w.stop())
 		}
 	}()
+	if err := OnVirtualNetwork(t); err != nil {
+		return w, err
+	}
 	if w.papers, err = mint(t, time.Now()); err != nil {
 		return w, err
 	}
@@ -165,7 +169,7 @@ func (w *world) startFarm(ctx context.Context) error {
 
 func (w *world) startEdges(ctx context.Context) error {
 	for _, name := range w.hosts() {
-		if w.topology.Hosts[name].Edge == nil {
+		if h := w.topology.Hosts[name]; h.Edge == nil || h.ServedBy() != "" {
 			continue
 		}
 		if err := w.startEdge(ctx, name); err != nil {
@@ -331,6 +335,7 @@ func (w *world) stop() error {
 	for _, name := range sorted(w.gateways) {
 		errs = append(errs, w.stopGateway(name))
 	}
+	errs = append(errs, w.stopPeople(sorted(w.people)))
 	for _, name := range sorted(w.edges) {
 		errs = append(errs, w.edges[name].Close())
 	}

@@ -58,7 +58,7 @@ func (l local) Send(ctx context.Context, s *scenario.Send, body string) error {
 	return l.send(ctx, s, body)
 }
 
-func (l local) People(ctx context.Context, s *scenario.Step) error { return l.people(ctx, s) }
+func (l local) People(ctx context.Context, s *scenario.Step) error { return l.act(ctx, s) }
 
 func (l local) Look(ctx context.Context, s *scenario.Step) ([]report.View, error) {
 	return look(ctx, s, l.machine)

@@ -25,7 +25,7 @@ func runCommand(virtual lab.Clock) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "run [PATH|NAME|FAMILY/…]…",
-		Short: "Run scenarios; without a name all of the catalogue but the load family",
+		Short: "Run scenarios; without a name all of the catalogue but the families load and peers",
 		Example: `  fedlab run
   fedlab run health/first-message-from-gmail
   fedlab run certificates/... --repeat 20
@@ -44,6 +44,11 @@ func runCommand(virtual lab.Clock) *cobra.Command {
 			}
 			switch world {
 			case "virtual":
+				for _, s := range all {
+					if err := lab.OnVirtualNetwork(s.Deployed); err != nil {
+						return fmt.Errorf("%s: %w", s.Name, err)
+					}
+				}
 			case "containers":
 				engine, err := openContainers(c.Context())
 				if err != nil {

@@ -30,6 +30,8 @@ func logIn(t *testing.T, address, domain, user, password string) *client {
 	open := fmt.Sprintf("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='%s' version='1.0'>", domain)
 	c.send(open)
 	c.until("</stream:features>")
+	c.send("<iq type='set' id='register'><query xmlns='jabber:iq:register'><username>" + user + "</username><password>" + password + "</password></query></iq>")
+	c.until("register")
 	c.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" +
 		base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00"+password)) + "</auth>")
 	c.until("<success")

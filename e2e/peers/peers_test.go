@@ -39,16 +39,14 @@ var modes = []mode{
 
 // site is what stands around the server under test.
 type site struct {
-	t           *testing.T
-	dir         string
-	mode        mode
-	dns         netip.AddrPort
-	s2s, c2s    int // the peer's ports
-	gateway     *xmpps2s.Server
-	in          inbox
-	cert, ca    string // the peer's files: certificate with key, authorities
-	presence    chan xmpps2s.Presence
-	peerLogFile string
+	t        *testing.T
+	dir      string
+	mode     mode
+	dns      netip.AddrPort
+	s2s, c2s int // the peer's ports
+	gateway  *xmpps2s.Server
+	in       inbox
+	presence chan xmpps2s.Presence
 }
 
 type inbox chan im.Message
@@ -114,10 +112,9 @@ func newSite(t *testing.T, m mode) *site {
 		return p
 	}
 	us, them := issue("contoso.example"), issue("peer.example")
-	s.ca = s.file("ca.pem", string(authority.RootPEM()))
-	s.file("peer.example.crt", string(them.CertPEM))
-	s.file("peer.example.key", string(them.KeyPEM))
-	s.cert = s.file("peer.example.pem", string(them.CertPEM)+string(them.KeyPEM))
+	s.file("ca.pem", string(authority.RootPEM()))
+	s.file("server.pem", string(them.CertPEM))
+	s.file("server.key", string(them.KeyPEM))
 
 	cert := us.TLS()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -179,10 +176,8 @@ func (s *site) run(env []string, name string, args ...string) {
 		}
 		out.Close()
 		if s.t.Failed() {
-			for _, f := range []string{out.Name(), s.peerLogFile} {
-				if text, err := os.ReadFile(f); err == nil {
-					s.t.Logf("%s:\n%s", filepath.Base(f), text)
-				}
+			if text, err := os.ReadFile(out.Name()); err == nil {
+				s.t.Logf("%s printed:\n%s", name, text)
 			}
 		}
 	})

@@ -169,6 +169,7 @@ func remove(ctx context.Context, c client.APIClient, id string) error {
 type box struct {
 	image   string
 	cmd     []string
+	env     map[string]string
 	network container.NetworkMode // "none", or that of another container
 	stdin   bool                  // it is attached to, and ends when whoever attached is gone
 	adjust  func(*container.HostConfig)
@@ -185,7 +186,7 @@ type made struct {
 // start makes a container and starts it.
 func (e *Engine) start(ctx context.Context, b box) (*made, error) {
 	request := testcontainers.ContainerRequest{
-		Image: b.image, Cmd: b.cmd, Labels: map[string]string{ownerLabel: e.run},
+		Image: b.image, Cmd: b.cmd, Env: b.env, Labels: map[string]string{ownerLabel: e.run},
 		ConfigModifier: func(c *container.Config) {
 			c.OpenStdin, c.StdinOnce, c.AttachStdin = b.stdin, b.stdin, b.stdin
 			c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}} // whoever waits asks by itself, and oftener

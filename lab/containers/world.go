@@ -39,6 +39,7 @@ type world struct {
 	routers  map[string]*made
 	agents   []*agent
 	gateways map[string]*gatewayBox
+	servers  map[string]*serverBox // that others wrote
 	hearing  sync.WaitGroup
 	captures bool
 }
@@ -53,7 +54,7 @@ func (e *Engine) Build(ctx context.Context, t *scenario.Topology, o lab.Options,
 	if err := support(t); err != nil {
 		return nil, err
 	}
-	w := &world{engine: e, log: log, trace: trace.NewRecorder(), topology: t, routers: map[string]*made{}, gateways: map[string]*gatewayBox{}, captures: o.Pcap != ""}
+	w := &world{engine: e, log: log, trace: trace.NewRecorder(), topology: t, routers: map[string]*made{}, gateways: map[string]*gatewayBox{}, servers: map[string]*serverBox{}, captures: o.Pcap != ""}
 	if err := w.build(ctx, o.Seed); err != nil {
 		return nil, errors.Join(err, w.tearDown())
 	}
@@ -97,6 +98,9 @@ func (w *world) build(ctx context.Context, seed uint64) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if err := w.startServers(ctx); err != nil {
+		return err
 	}
 	for _, name := range sorted(w.topology.Hosts) {
 		if w.topology.Hosts[name].Gateway != nil {
@@ -441,7 +445,7 @@ func (w *world) Restore(ctx context.Context, segment string) error {
 }
 
 func (w *world) StopHost(ctx context.Context, host string) error {
-	err := w.stopGateway(ctx, host)
+	err := errors.Join(w.stopGateway(ctx, host), w.stopServer(ctx, host))
 	_, ordered := w.agent(host).order(ctx, lab.Order{Do: lab.DoStop, Host: host})
 	return errors.Join(err, ordered)
 }
@@ -454,6 +458,9 @@ func (w *world) StartHost(ctx context.Context, host string) error {
 	var err error
 	if w.topology.Hosts[host].Gateway != nil && w.gateways[host] == nil {
 		err = w.startGateway(ctx, host)
+	}
+	if w.topology.Hosts[host].ServedBy() != "" {
+		return w.startServer(ctx, host)
 	}
 	_, ordered := w.agent(host).order(ctx, lab.Order{Do: lab.DoStart, Host: host})
 	return errors.Join(err, ordered)
@@ -517,6 +524,12 @@ func (w *world) Change(ctx context.Context, t *scenario.Topology) error {
 			try(w.startGateway(ctx, name))
 		}
 	}
+	for _, name := range sorted(w.servers) {
+		if slices.Contains(renewed, name) || !reflect.DeepEqual(old.Hosts[name].Partner, t.Hosts[name].Partner) || !reflect.DeepEqual(old.Hosts[name].Edge, t.Hosts[name].Edge) {
+			try(w.StopHost(ctx, name))
+			try(w.startServer(ctx, name))
+		}
+	}
 	if names {
 		select {
 		case <-time.After(namesAreKnown):
@@ -568,6 +581,9 @@ func (w *world) tearDown() error {
 	var all []*made
 	for _, g := range w.gateways {
 		all = append(all, g.made)
+	}
+	for _, s := range w.servers {
+		all = append(all, s.made)
 	}
 	for _, a := range w.agents {
 		all = append(all, a.box)

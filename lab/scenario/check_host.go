@@ -131,6 +131,16 @@ func (c *topologyChecker) partner(h Host, name string, at *strictyaml.Node) {
 	case p.TLS != "never" && h.Certificate == nil:
 		c.At(at, "host %s offers TLS and has no certificate; give it one, or set tls: never", name)
 	}
+	if p.ServedBy != "" {
+		c.realServer(h, p.ServedBy, name, at, map[string]bool{
+			"sasl": p.SASL == "never" && p.TLS != "never", "trusted": p.Trusted, "down": p.Down, "quirks": p.Quirks != nil,
+			"dialback": p.Dialback == "never" && p.SASL != "required",
+		})
+		if p.SASL == "required" && p.TLS != "required" {
+			c.At(at.At("sasl"), "%s demands a certificate only of streams that it wants encrypted: set tls: required", p.ServedBy)
+		}
+		c.realUsers(p.Users, p.ServedBy, at.At("users"))
+	}
 	c.users(p.Users, p.Domains, name, at.At("users"))
 	c.quirks("google_talk", p.Quirks)
 }
@@ -149,8 +159,36 @@ func (c *topologyChecker) edge(h Host, name string, at *strictyaml.Node) {
 			c.At(at.At(key), "%s is not an address of host %s", a, name)
 		}
 	}
+	if e.ServedBy != "" {
+		c.realServer(h, e.ServedBy, name, at, map[string]bool{"internal": e.Internal.IsValid(), "quirks": e.Quirks != nil})
+		c.realUsers(e.Users, e.ServedBy, at.At("users"))
+	}
 	c.users(e.Users, e.Domains, name, at.At("users"))
 	c.quirks("edge", e.Quirks)
+}
+
+// realServer reports what only a fake can be told.
+func (c *topologyChecker) realServer(h Host, server, name string, at *strictyaml.Node, given map[string]bool) {
+	for _, key := range sortedKeys(given) {
+		if given[key] {
+			c.At(at.KeyAt(key), "host %s is served by %s, and only a fake can be told %s", name, server, key)
+		}
+	}
+	if len(h.Resolver) == 0 {
+		c.At(at.KeyAt("served_by"), "host %s is served by %s, which needs a resolver", name, server)
+	}
+}
+
+// realUsers reports what only the users of a fake can be.
+func (c *topologyChecker) realUsers(users map[string]User, server string, at *strictyaml.Node) {
+	for _, address := range sortedKeys(users) {
+		u := users[address]
+		for key, given := range map[string]bool{"contacts": len(u.Contacts) > 0, "state": u.State != "", "refuse": u.Refuse != "", "receipts": u.Receipts && server == "kamailio"} {
+			if given {
+				c.At(at.At(address).KeyAt(key), "%s is a user of %s, who begins without %s", address, server, key)
+			}
+		}
+	}
 }
 
 // users checks people and remembers them.

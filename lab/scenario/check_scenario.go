@@ -40,6 +40,7 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 		return
 	}
 	verb := at.Entries[0].Value
+	c.means(s, verb)
 	switch {
 	case s.Send != nil:
 		c.send(s.Send, verb)
@@ -116,6 +117,21 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 		}
 	case s.Doctor != nil:
 		c.findings(s.Doctor.Findings, verb.At("findings"))
+	}
+}
+
+// means reports what a user behind a SIP/SIMPLE server has no means for: there are no sessions, and the server decides who watches.
+func (c *scenarioChecker) means(s *Step, at *strictyaml.Node) {
+	for _, does := range []struct {
+		step bool
+		user func() string
+	}{
+		{s.Typing != nil, func() string { return s.Typing.From }}, {s.Close != nil, func() string { return s.Close.From }},
+		{s.Approve != nil, func() string { return s.Approve.From }}, {s.Deny != nil, func() string { return s.Deny.From }},
+	} {
+		if does.step && c.serving(does.user()).ServedBy() == "kamailio" {
+			c.At(at.At("from"), "%s has a phone behind kamailio, which can send, publish a presence, subscribe and unsubscribe", does.user())
+		}
 	}
 }
 

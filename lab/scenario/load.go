@@ -29,15 +29,16 @@ type Library struct {
 // topologies is the folder of a library that holds no scenarios.
 const topologies = "topologies"
 
-// outOfDefault is the family that runs only if it is asked for: it takes minutes.
-const outOfDefault = "load"
+// outOfDefault are the families that run only if they are asked for: load takes minutes, and peers has real servers, which the virtual network
+// cannot run.
+var outOfDefault = []string{"load", "peers"}
 
 // ErrNoScenario is returned for a name that no scenario or family has.
 var ErrNoScenario = errors.New("scenario: no such scenario")
 
 // Load reads the scenarios that the selectors name, sorted by name and each once. A selector is a name ("dns/srv-missing"; with
 // its row if the file has rows), a family ("dns", "dns/", "dns/..." or "dns/…"), or the path of a file, inside the library or not.
-// Without selectors it is all but the family load.
+// Without selectors it is all but the families load and peers.
 //
 // All mistakes of all files are returned at once, as a *strictyaml.Errors. A selector that selects nothing is an ErrNoScenario.
 func (l Library) Load(selectors ...string) ([]*Scenario, error) {
@@ -48,7 +49,7 @@ func (l Library) Load(selectors ...string) ([]*Scenario, error) {
 	}
 	if len(selectors) == 0 {
 		for _, name := range names {
-			if !strings.HasPrefix(name, outOfDefault+"/") {
+			if !slices.Contains(outOfDefault, path.Dir(name)) {
 				selectors = append(selectors, name)
 			}
 		}

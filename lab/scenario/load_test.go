@@ -119,6 +119,7 @@ hosts:
 		"one/first.yaml":          {Data: []byte(scenario)},
 		"one/second.yaml":         {Data: []byte(strings.Replace(scenario, "small", "smaller", 1))},
 		"load/heavy.yaml":         {Data: []byte(scenario)},
+		"peers/real.yaml":         {Data: []byte(scenario)},
 		"two/rows.yaml": {Data: []byte(`title: Wait $(time) at $(host)
 topology: small
 rows:
@@ -146,6 +147,7 @@ func TestSelectors(t *testing.T) {
 		{"two/rows", "two/rows/long two/rows/short"},
 		{"two/rows/short", "two/rows/short"},
 		{"load", "load/heavy"},
+		{"peers", "peers/real"},
 	}
 	for _, tt := range tests {
 		all, err := library.Load(strings.Fields(tt.selectors)...)

@@ -222,6 +222,7 @@ type Partner struct {
 	Trusted  bool             `yaml:"trusted"`                              // insists on a good certificate of the other side, beside dialback too
 	Down     bool             `yaml:"down"`                                 // nothing listens here
 	Quirks   *strictyaml.Node `yaml:"quirks"`                               // habits and faults
+	ServedBy string           `yaml:"served_by" oneof:"prosody ejabberd"`   // the server that others wrote; only the world of containers can run it; default a fake
 }
 
 // User is a person with a client.
@@ -242,15 +243,27 @@ type Crowd struct {
 
 // Edge is an Access Edge with the pool and the users behind it.
 type Edge struct {
-	Name       string            `yaml:"name" need:"true"`       // the federation name, which its certificate carries
-	Federation netip.Addr        `yaml:"federation" need:"true"` // address of the federation listener, port 5061
-	Second     netip.Addr        `yaml:"second"`                 // federation address of a second Edge with the same name, certificate and pool, port 5061
-	Internal   netip.Addr        `yaml:"internal"`               // address of the internal interface, port 5061
-	Domains    Values            `yaml:"domains" need:"true"`    // the organisation's SIP domains
-	Allow      map[string]string `yaml:"allow"`                  // Allow list: federated domain to the name of its next hop
-	Users      map[string]User   `yaml:"users"`                  // full address: the user
-	Crowd      *Crowd            `yaml:"crowd"`                  // many more users, behind one Edge
-	Quirks     *strictyaml.Node  `yaml:"quirks"`                 // habits and faults
+	Name       string            `yaml:"name" need:"true"`           // the federation name, which its certificate carries
+	Federation netip.Addr        `yaml:"federation" need:"true"`     // address of the federation listener, port 5061
+	Second     netip.Addr        `yaml:"second"`                     // federation address of a second Edge with the same name, certificate and pool, port 5061
+	Internal   netip.Addr        `yaml:"internal"`                   // address of the internal interface, port 5061
+	Domains    Values            `yaml:"domains" need:"true"`        // the organisation's SIP domains
+	Allow      map[string]string `yaml:"allow"`                      // Allow list: federated domain to the name of its next hop
+	Users      map[string]User   `yaml:"users"`                      // full address: the user
+	Crowd      *Crowd            `yaml:"crowd"`                      // many more users, behind one Edge
+	Quirks     *strictyaml.Node  `yaml:"quirks"`                     // habits and faults
+	ServedBy   string            `yaml:"served_by" oneof:"kamailio"` // a SIP/SIMPLE server that others wrote, in place of Edge and pool; only the world of containers can run it; default a fake
+}
+
+// ServedBy is the server that others wrote that a host runs, empty if it runs none.
+func (h Host) ServedBy() string {
+	switch {
+	case h.Partner != nil:
+		return h.Partner.ServedBy
+	case h.Edge != nil:
+		return h.Edge.ServedBy
+	}
+	return ""
 }
 
 // DNS is a host that answers DNS.

@@ -3,12 +3,14 @@
 package crossing
 
 import (
-	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"fedlab/lab/peers"
 )
 
 const phone = 21 // of Alice: SIPp, in clear behind Kamailio
@@ -27,17 +29,17 @@ func TestKamailio(t *testing.T) {
 		},
 		"errors": func(w *world, c *client) {
 			c.send("<message to='nobody@%s' type='chat' id='k2'><body>Hello?</body></message>", ourDomain)
-			if e := c.await("an error", func(e element) bool { return e.attr("id") == "k2" }); !e.is("message", "error", "nobody@"+ourDomain, "item-not-found") {
+			if e := c.await("an error", func(e element) bool { return e.Attr("id") == "k2" }); !e.is("message", "error", "nobody@"+ourDomain, "item-not-found") {
 				w.t.Errorf("Bob wrote to nobody and was told %s", e)
 			}
 			busy := w.startPhone("phone-busy", "")
 			c.send("<message to='%s' type='chat' id='k3'><body>Nobody there?</body></message>", alice)
-			if e := c.await("an error", func(e element) bool { return e.attr("id") == "k3" }); !e.is("message", "error", alice) {
+			if e := c.await("an error", func(e element) bool { return e.Attr("id") == "k3" }); !e.is("message", "error", alice) {
 				w.t.Errorf("Bob wrote to a busy phone and was told %s", e)
 			}
 			busy.exits()
 			c.send("<message to='%s' type='chat' id='k4'><body>%s</body></message>", alice, strings.Repeat("too long ", 200))
-			if e := c.await("an error", func(e element) bool { return e.attr("id") == "k4" }); !e.is("message", "error", alice, "policy-violation") {
+			if e := c.await("an error", func(e element) bool { return e.Attr("id") == "k4" }); !e.is("message", "error", alice, "policy-violation") {
 				w.t.Errorf("Bob wrote more than 1300 bytes and was told %s", e)
 			}
 		},
@@ -89,81 +91,15 @@ func (w *world) startPhone(scenario, to string, args ...string) *process {
 // startKamailio starts Kamailio as the SIP server of contoso.example. It speaks TLS with the gateway and UDP with Alice's phone.
 func (w *world) startKamailio() {
 	w.t.Helper()
-	w.issue("edge", "sip."+ourDomain)
+	w.issue("server", "sip."+ourDomain)
 	tables := filepath.Join(w.dir, "kamailio-tables")
-	if err := os.CopyFS(tables, os.DirFS("/usr/share/kamailio/dbtext/kamailio")); err != nil {
+	if err := os.CopyFS(tables, os.DirFS(peers.Tables)); err != nil {
 		w.t.Fatal(err)
 	}
-	profile := fmt.Sprintf("method = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\ncertificate = %[1]s/edge.pem\nprivate_key = %[1]s/edge.key\nca_list = %[1]s/ca.pem\n", w.dir)
-	w.file("kamailio-tls.cfg", "[server:default]\n"+profile+"[client:default]\n"+profile)
-	config := w.file("kamailio.cfg", fmt.Sprintf(`#!KAMAILIO
-debug=2
-log_stderror=yes
-fork=yes
-children=2
-tcp_children=2
-enable_tls=yes
-auto_aliases=no
-rev_dns=no
-listen=udp:%[2]s:5060
-listen=tls:%[2]s:5061 advertise "sip.%[4]s":5061
-alias="%[4]s"
-alias="sip.%[4]s:5061"
-mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "maxfwd.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "tls.so"
-loadmodule "db_text.so"
-loadmodule "presence.so"
-loadmodule "presence_xml.so"
-modparam("tls", "config", "%[1]s/kamailio-tls.cfg")
-modparam("presence|presence_xml", "db_url", "text://%[6]s")
-modparam("presence", "server_address", "sip:sip.%[4]s:5061;transport=tls")
-modparam("presence", "subs_db_mode", 0)
-modparam("presence", "publ_cache", 2)
-modparam("presence_xml", "force_active", 1)
-request_route {
-	if (!mf_process_maxfwd_header("10")) {
-		sl_send_reply("483", "Too Many Hops");
-		exit;
-	}
-	if (has_totag() && loose_route()) {
-		t_relay();
-		exit;
-	}
-	if (is_method("PUBLISH|SUBSCRIBE") && uri == myself) {
-		if (!t_newtran()) {
-			sl_reply_error();
-			exit;
-		}
-		if (is_method("PUBLISH")) {
-			handle_publish();
-		} else {
-			handle_subscribe();
-		}
-		exit;
-	}
-	if (has_totag()) {
-		if (!is_method("ACK")) sl_send_reply("481", "No Such Dialog");
-		exit;
-	}
-	if (!is_method("MESSAGE|OPTIONS")) record_route();
-	if ($rd == "%[5]s") {
-		$du = "sip:%[3]s:5061;transport=tls";
-		t_relay();
-	} else if ($ru =~ "^sip:alice@%[4]s") {
-		$du = "sip:%[7]s:5060";
-		t_relay();
-	} else {
-		sl_send_reply("404", "Not Found");
-	}
-}
-`, w.dir, w.at(edge), w.at(gateway), ourDomain, theirDomain, tables, w.at(phone)))
-	w.run(nil, "kamailio", "-f", config, "-DD", "-E", "-P", filepath.Join(w.dir, "kamailio.pid"), "-Y", w.dir, "-m", "64", "-M", "8")
+	w.serve(peers.SIPServer{
+		Name: "sip." + ourDomain, Domains: []string{ourDomain}, Federation: netip.MustParseAddrPort(w.at(edge) + ":5061"),
+		Inside: netip.MustParseAddrPort(w.at(edge) + ":5060"), Phones: map[string]netip.AddrPort{alice: netip.MustParseAddrPort(w.at(phone) + ":5060")},
+		Hops: map[string]string{theirDomain: w.at(gateway) + ":5061"}, Folder: w.dir, Data: w.dir, Tables: tables,
+	}.Kamailio())
 	w.listening("tcp", w.at(edge)+":5061")
 }

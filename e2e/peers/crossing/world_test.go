@@ -17,6 +17,7 @@ import (
 
 	"fedlab/internal/network"
 	"fedlab/internal/pki"
+	"fedlab/lab/peers"
 	"fedlab/sim/dns"
 	"fedlab/sim/ocsedge"
 	"fedlab/sim/trace"
@@ -154,6 +155,37 @@ func (w *world) listening(network, address string) {
 			w.t.Fatalf("nobody listens at %s", address)
 		}
 	}
+}
+
+// startServer starts an XMPP server that others wrote, waits until it has said that it is ready, and logs Bob in.
+func (w *world) startServer(m mode, name string, configured func(peers.XMPPServer) peers.Run, ready ...string) *client {
+	w.t.Helper()
+	w.issueServer(m)
+	s := peers.XMPPServer{
+		Domains: []string{theirDomain}, Federation: netip.MustParseAddrPort(w.at(server) + ":5269"), Clients: netip.MustParseAddrPort(w.at(server) + ":5222"),
+		Encryption: peers.Never, External: m.external, Names: netip.MustParseAddrPort(w.names), Folder: w.dir, Data: filepath.Join(w.dir, name),
+	}
+	switch {
+	case m.tls:
+		s.Encryption = peers.Required
+	case m.open:
+		s.Encryption = peers.Optional
+	}
+	w.file(name+"/.keep", "")
+	w.server = w.serve(configured(s))
+	for _, text := range ready {
+		w.server.says(text)
+	}
+	return logIn(w.t, w.at(server)+":5222", theirDomain)
+}
+
+// serve starts a server that others wrote as it wants to be run.
+func (w *world) serve(r peers.Run) *process {
+	w.t.Helper()
+	for name, text := range r.Files {
+		w.file(name, text)
+	}
+	return w.run(r.Env, r.Command[0], r.Command[1:]...)
 }
 
 // startEdge puts the fake Edge with Alice and Anna behind it into the world.

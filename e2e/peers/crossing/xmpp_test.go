@@ -93,7 +93,7 @@ func receipts(w *world, c *client) {
 // failures are told to those who caused them, on either side.
 func failures(w *world, c *client) {
 	c.send("<message to='nobody@%s' type='chat' id='e1'><body>is anybody there?</body></message>", ourDomain)
-	e := c.await("an error", func(e element) bool { return e.attr("id") == "e1" })
+	e := c.await("an error", func(e element) bool { return e.Attr("id") == "e1" })
 	if !e.is("message", "error", "nobody@"+ourDomain, "item-not-found") {
 		w.t.Errorf("Bob wrote to nobody and was told %s", e)
 	}
@@ -106,15 +106,15 @@ func failures(w *world, c *client) {
 // requests are answered: pings of our domain, and what it is.
 func requests(w *world, c *client) {
 	c.send("<iq to='%s' type='get' id='ping1'><ping xmlns='urn:xmpp:ping'/></iq>", ourDomain)
-	if e := c.await("a pong", func(e element) bool { return e.attr("id") == "ping1" }); !e.is("iq", "result", ourDomain) {
+	if e := c.await("a pong", func(e element) bool { return e.Attr("id") == "ping1" }); !e.is("iq", "result", ourDomain) {
 		w.t.Errorf("the ping was answered %s", e)
 	}
 	c.send("<iq to='%s' type='get' id='disco1'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>", ourDomain)
-	if e := c.await("disco", func(e element) bool { return e.attr("id") == "disco1" }); !e.is("iq", "result", ourDomain, "fedgate") {
+	if e := c.await("disco", func(e element) bool { return e.Attr("id") == "disco1" }); !e.is("iq", "result", ourDomain, "fedgate") {
 		w.t.Errorf("the disco request was answered %s", e)
 	}
 	c.send("<iq to='%s' type='get' id='vcard1'><vCard xmlns='vcard-temp'/></iq>", alice)
-	if e := c.await("a refusal", func(e element) bool { return e.attr("id") == "vcard1" }); !e.is("iq", "error", alice, "service-unavailable") {
+	if e := c.await("a refusal", func(e element) bool { return e.Attr("id") == "vcard1" }); !e.is("iq", "error", alice, "service-unavailable") {
 		w.t.Errorf("the vCard request was answered %s", e)
 	}
 }
@@ -202,7 +202,7 @@ func refused(t *testing.T, startServer func(*world, mode) *client) {
 	}
 	w.gateway.says("the certificate of " + theirDomain + " cannot be verified")
 	c.send("<message to='%s' type='chat' id='x1'><body>to Alice</body></message>", alice)
-	e := c.await("an error", func(e element) bool { return e.attr("id") == "x1" })
+	e := c.await("an error", func(e element) bool { return e.Attr("id") == "x1" })
 	if !e.is("message", "error", alice) {
 		t.Errorf("Bob was told %s", e)
 	}
