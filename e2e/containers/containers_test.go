@@ -8,7 +8,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,8 +18,6 @@ import (
 	"testing"
 	"time"
 )
-
-var update = flag.Bool("update", false, "write docs/containers.md anew")
 
 //go:embed catalogue.txt
 var catalogue string
@@ -40,6 +37,7 @@ func compared() []string {
 // result is a line of "fedlab run --json".
 type result struct {
 	Scenario string
+	Title    string
 	Passed   bool
 	Findings []string
 	Failures []struct{ Message string }
@@ -52,16 +50,13 @@ func (r result) verdict() string {
 	return "failed"
 }
 
-// table is where the comparison is kept.
-const table = "../../docs/containers.md"
-
 func TestSameVerdictInBothWorlds(t *testing.T) {
 	fedlab := build(t)
 	names := compared()
 	virtual := run(t, fedlab, append([]string{"--json"}, names...))
-	real := run(t, fedlab, append([]string{"--json", "--world", "containers", "--parallel", "4"}, names...))
+	real := inContainers(t, fedlab, names, func(r result) bool { return r.Passed && slices.Equal(r.Findings, virtual[r.Scenario].Findings) })
 	var b strings.Builder
-	b.WriteString(preface)
+	b.WriteString(comparison)
 	for _, name := range names {
 		v, r := virtual[name], real[name]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, v.verdict(), r.verdict(), list(v.Findings), list(r.Findings))
@@ -75,30 +70,9 @@ func TestSameVerdictInBothWorlds(t *testing.T) {
 			t.Errorf("%s: findings %v on the virtual network, %v in containers", name, v.Findings, r.Findings)
 		}
 	}
-	t.Log("\n" + b.String())
-	if *update {
-		if err := os.WriteFile(table, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	kept, err := os.ReadFile(table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(kept) != b.String() {
-		t.Errorf("%s is not what was seen; write it anew with: go test -tags containers ./e2e/containers -run SameVerdict -update", table)
-	}
+	keep(t, comparison, b.String())
 	nothingLeft(t)
 }
-
-const preface = `# The same scenarios in both worlds
-
-Written by ` + "`make e2e-containers`" + `, which runs each of these scenarios on the virtual network, in virtual time, and in containers:
-real kernels, real TCP, nftables, the operating system's resolver, the gateway's own image. It fails when a verdict or a finding differs.
-
-| scenario | virtual | containers | findings, virtual | findings, containers |
-|---|---|---|---|---|
-`
 
 func list(findings []string) string {
 	if len(findings) == 0 {
