@@ -57,7 +57,7 @@ func (c *client) send(s string) {
 // until reads until text has come, and returns what came up to it.
 func (c *client) until(text string) string {
 	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	c.conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	var b [4096]byte
 	for {
 		if before, after, ok := strings.Cut(c.buf, text); ok {

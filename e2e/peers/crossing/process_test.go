@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for anything that another program has to do
+	patience = 2 * time.Minute  // for anything that another program has to do
 	farewell = 10 * time.Second // for a program to end when it is asked to
 )
 
