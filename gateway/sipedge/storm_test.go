@@ -24,13 +24,15 @@ func TestCrowd(t *testing.T) {
 	seeing(t, func(w *world, _ *signals) {
 		p := w.connected()
 		defer p.close()
+		synctest.Wait()
+		before := w.edge.Status().Links[0].Attempts // the gateway may have looked for the Edge before it was there
 		w.probes(crowd)
 		synctest.Wait()
 		time.Sleep(5 * time.Second)
 		for range crowd {
 			p.answer(p.expect("SUBSCRIBE "), "480 Gone home")
 		}
-		if s := w.edge.Status().Links[0]; s.Attempts != 0 || !s.Dialled {
+		if s := w.edge.Status().Links[0]; s.Attempts != before || !s.Dialled {
 			t.Errorf("the link did not stand: %+v", s)
 		}
 	})

@@ -270,6 +270,7 @@ func (v *visit) write(ctx context.Context, a Attempt) {
 		for i := range junk {
 			junk[i] = byte(random.IntN(256))
 		}
+		junk[0] = 1 // and not by chance what another encoding begins with, which has an error of its own
 		v.send(string(junk))
 	case InvalidUTF8:
 		v.send(open, "<message><body>\xff\xfe\xc0\x80</body></message>")
