@@ -37,6 +37,7 @@ func TestSIPp(t *testing.T) {
 			c.send("<message to='%s' type='chat'><active xmlns='http://jabber.org/protocol/chatstates'/><body>Hello to SIPp</body></message>", alice)
 			c.await("Alice typing", func(e element) bool { return e.is("message", "chat", alice, "<composing") })
 			c.shows(alice, "Hello from SIPp")
+			w.recorded("session-out", "SIP/2.0 202") // SIPp takes for an error what comes before it
 			c.send("<message to='%s' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>", alice)
 			c.send("<message to='%s' type='chat'><active xmlns='http://jabber.org/protocol/chatstates'/><body>And again</body></message>", alice)
 			c.send("<message to='%s' type='chat'><gone xmlns='http://jabber.org/protocol/chatstates'/></message>", alice)
