@@ -52,7 +52,7 @@ type Engine struct {
 func Open(ctx context.Context, janitor ...string) (*Engine, error) {
 	provider, err := connect()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoEngine, err)
+		return nil, unusable(err)
 	}
 	e := &Engine{provider: provider, run: strings.ToLower(rand.Text())}
 	if err := e.usable(ctx); err != nil {
@@ -79,6 +79,14 @@ func connect() (*testcontainers.DockerProvider, error) {
 	return testcontainers.NewDockerProvider(testcontainers.WithLogger(silent{}))
 }
 
+// unusable says what to do about an engine that is not reached.
+func unusable(err error) error {
+	if errors.Is(err, os.ErrPermission) || strings.Contains(err.Error(), "permission denied") {
+		return fmt.Errorf("%w, and this user may not use the one that is there: %w; be root, or in the group docker", ErrNoEngine, err)
+	}
+	return fmt.Errorf("%w, and none answers: %w; is it installed, and does it run?", ErrNoEngine, err)
+}
+
 func (e *Engine) usable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -92,12 +100,8 @@ func (e *Engine) usable(ctx context.Context) error {
 			return fmt.Errorf("%w, and the one that DOCKER_HOST names does not answer: %w", ErrNoEngine, err)
 		}
 	}
-	_, err := e.client().Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
-	switch {
-	case errors.Is(err, os.ErrPermission) || err != nil && strings.Contains(err.Error(), "permission denied"):
-		return fmt.Errorf("%w, and this user may not use the one that is there: %w; be root, or in the group docker", ErrNoEngine, err)
-	case err != nil:
-		return fmt.Errorf("%w, and none answers: %w; is it installed, and does it run?", ErrNoEngine, err)
+	if _, err := e.client().Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		return unusable(err)
 	}
 	for _, image := range []string{gatewayImage, labImage, peersImage} {
 		_, err := e.client().ImageInspect(ctx, image)
