@@ -54,8 +54,8 @@ func (l *link) due() time.Time {
 	return l.owed.due
 }
 
-// settle reports whether the present state is to be told now; what is lost of it is in arrears anew.
-func (l *link) settle() bool {
+// repay reports whether the present state is to be told now; what is lost of it is in arrears anew.
+func (l *link) repay() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.owed.owing || time.Now().Before(l.owed.due) {

@@ -79,7 +79,7 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 				c.abort("writing to " + l.to + " failed: " + err.Error())
 				return c.wrote
 			}
-		case l.settle():
+		case l.repay():
 			l.s.log.Info("presence that was lost is told again", "pair", l.pair)
 			l.s.cfg.Presence.TellAgain(l.from, l.to)
 		default:
