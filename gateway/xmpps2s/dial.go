@@ -42,7 +42,7 @@ func (s *Server) open(ctx context.Context, p pair, e errand) (*stream, *im.Failu
 		s.note(p, Attempt{Target: p.to, Err: failure.Text})
 		return nil, failure
 	}
-	h := &hunt{s: s, pair: p, errand: e, tried: make(map[netip.AddrPort]bool), refused: true}
+	h := &hunt{s: s, pair: p, errand: e, tried: make(map[place]bool), refused: true}
 	fallback := len(targets) == 1 && targets[0].host == p.to
 	for hops := 0; len(targets) > 0; {
 		t := targets[0]
@@ -80,12 +80,18 @@ func (s *Server) open(ctx context.Context, p pair, e errand) (*stream, *im.Failu
 	return nil, &im.Failure{Condition: condition, Text: "no server of " + p.to + " could be reached: " + strings.Join(h.reasons, "; ")}
 }
 
+// place is where a stream was tried. With TLS first and without are two: a record for TLS may have the port that is meant for the other.
+type place struct {
+	netip.AddrPort
+	direct bool
+}
+
 // hunt is one search for a server that does an errand.
 type hunt struct {
 	s *Server
 	pair
 	errand
-	tried            map[netip.AddrPort]bool
+	tried            map[place]bool
 	reasons          []string
 	reached, refused bool // an address was found; nothing listens on any
 }
@@ -114,7 +120,8 @@ func (h *hunt) target(ctx context.Context, t target) (*stream, error) {
 		h.fail(t, "", err)
 		return nil, errNoStream
 	}
-	addresses = slices.DeleteFunc(addresses, func(a netip.AddrPort) bool { return h.tried[a] })
+	tried := func(a netip.AddrPort) bool { return h.tried[place{a, t.direct}] }
+	addresses = slices.DeleteFunc(addresses, tried)
 	for len(addresses) > 0 && len(h.tried) < maxAddresses {
 		h.reached = true
 		if ctx.Err() != nil {
@@ -124,12 +131,12 @@ func (h *hunt) target(ctx context.Context, t target) (*stream, error) {
 		}
 		conn, at, failed := reach.Race(ctx, h.s.cfg.Network, addresses, h.s.cfg.ConnectTimeout)
 		for _, f := range failed {
-			h.tried[f.Address] = true
+			h.tried[place{f.Address, t.direct}] = true
 			h.refused = h.refused && isRefused(f.Err)
 			h.fail(t, f.Address.String(), f.Err)
 		}
 		if conn != nil {
-			h.tried[at], h.refused = true, false
+			h.tried[place{at, t.direct}], h.refused = true, false
 			st, err := h.s.dial(ctx, conn, h.pair, t, h.errand)
 			if err == nil {
 				h.s.note(h.pair, Attempt{Target: t.String(), Address: at.String()})
@@ -142,7 +149,7 @@ func (h *hunt) target(ctx context.Context, t target) (*stream, error) {
 				return st, err
 			}
 		}
-		addresses = slices.DeleteFunc(addresses, func(a netip.AddrPort) bool { return h.tried[a] })
+		addresses = slices.DeleteFunc(addresses, tried)
 	}
 	return nil, errNoStream
 }

@@ -144,6 +144,13 @@ func TestDirectTLS(t *testing.T) {
 		l.accepted().expect("</message>")
 		delivered(t, out)
 	})
+	tlsRow(t, "XEP-0368 the same port without TLS, where the record for TLS has that of the other", optional, func(t *testing.T, l *lab, c *certs) {
+		l.w.srv["_xmpps-server._tcp.gmail.com"] = []*net.SRV{{Target: "xmpp-server.l.google.com.", Port: 5269, Priority: 1}}
+		out := l.send(im.Message{Body: "x"})
+		l.accept().conn.Close() // what comes is no XML
+		l.accepted().expect("</message>")
+		delivered(t, out)
+	})
 	tlsRow(t, "XEP-0368 a target of . is no service, and no reason to use the domain's address", optional, func(t *testing.T, l *lab, c *certs) {
 		l.w.srv["_xmpps-server._tcp.gmail.com"] = []*net.SRV{{Target: "."}}
 		l.w.srv["_xmpp-server._tcp.gmail.com"] = nil
