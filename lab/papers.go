@@ -255,6 +255,9 @@ func gatewayFile(h scenario.Host) []byte {
 	if g.Certificate != nil {
 		xmppSide["certificate"] = files("xmpp-")
 	}
+	if g.ListenTLS != 0 {
+		xmppSide["listen_tls"] = fmt.Sprintf(":%d", g.ListenTLS)
+	}
 	if g.DialbackSecret != "" {
 		xmppSide["dialback_secret"] = g.DialbackSecret
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 
 	"fedlab/lab/scenario"
@@ -43,6 +44,12 @@ func (w *world) startPartner(ctx context.Context, name string) error {
 	case "required":
 		c.Partner.TLS = googletalk.TLSRequired
 	}
+	if p.DirectTLS != 0 {
+		c.Partner.Direct = w.listen(name, uint16(p.DirectTLS))
+	}
+	if p.NewestTLS != "" {
+		c.Partner.MinVersion, c.Partner.MaxVersion = tls.VersionTLS10, newest[p.NewestTLS]
+	}
 	if p.TLS != "never" {
 		c.Partner.Certificate, c.Partner.Roots = w.papers.certificate(name), w.papers.trusted(name)
 	}
@@ -53,6 +60,9 @@ func (w *world) startPartner(ctx context.Context, name string) error {
 	w.partners[name] = farm
 	return nil
 }
+
+// newest are the versions of TLS by their names in topologies.
+var newest = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 func farmUsers(users map[string]scenario.User) []googletalk.User {
 	var all []googletalk.User

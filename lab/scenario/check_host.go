@@ -124,6 +124,8 @@ func (c *topologyChecker) partner(h Host, name string, at *strictyaml.Node) {
 	switch {
 	case p.TLS == "never" && p.SASL == "required":
 		c.At(at.At("sasl"), "sasl: required needs encryption, and tls: never forbids it")
+	case p.TLS == "never" && p.DirectTLS != 0:
+		c.At(at.At("direct_tls"), "streams that begin with TLS need it, and tls: never forbids it")
 	case p.TLS == "never" && p.Trusted:
 		c.At(at.At("trusted"), "certificates need encryption, and tls: never forbids it")
 	case p.Dialback == "never" && (p.SASL == "never" || p.TLS == "never"):
@@ -133,7 +135,7 @@ func (c *topologyChecker) partner(h Host, name string, at *strictyaml.Node) {
 	}
 	if p.ServedBy != "" {
 		c.realServer(h, p.ServedBy, name, at, map[string]bool{
-			"sasl": p.SASL == "never" && p.TLS != "never", "trusted": p.Trusted, "down": p.Down, "quirks": p.Quirks != nil,
+			"sasl": p.SASL == "never" && p.TLS != "never", "trusted": p.Trusted, "direct_tls": p.DirectTLS != 0, "newest_tls": p.NewestTLS != "", "down": p.Down, "quirks": p.Quirks != nil,
 			"dialback": p.Dialback == "never" && p.SASL != "required",
 		})
 		if p.SASL == "required" && p.TLS != "required" {

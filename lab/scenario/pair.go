@@ -14,11 +14,11 @@ type Pair struct {
 	A, B *Scenario
 
 	Both     *Scenario // nil: the two cannot be had together
-	Conflict string    // the place that both patches change, each to something else; empty if Both is there
+	Conflict string    // the place that both patches change, each to something else, or what is wrong with both at once; empty if Both is there
 }
 
-// Pairs makes every pair of the scenarios that stand on one topology, in the order in which they come. A deployment that is wrong in
-// itself is an error as for [Library.Load].
+// Pairs makes every pair of the scenarios that stand on one topology, in the order in which they come. The scenarios come from [Library.Load], so what
+// is wrong with two of them at once is wrong with neither alone: they exclude each other.
 func (l Library) Pairs(all []*Scenario) ([]Pair, error) {
 	r := reader{library: l, topologies: map[string]*strictyaml.Node{}}
 	var pairs []Pair
@@ -47,7 +47,11 @@ func (r *reader) pair(a, b *Scenario) Pair {
 	if tree == nil {
 		return p
 	}
-	p.Both.Deployed, _ = r.check(strictyaml.Merge(tree, patch, &r.list))
+	both := reader{library: r.library, topologies: r.topologies}
+	p.Both.Deployed, _ = both.check(strictyaml.Merge(tree, patch, &both.list))
+	if err := both.list.Err(); err != nil {
+		p.Both, p.Conflict = nil, err.Error()
+	}
 	return p
 }
 

@@ -17,6 +17,8 @@ func TestFaultsAndPairs(t *testing.T) {
 	files["one/again.yaml"] = file("{hosts: {a: {resolver: [10.0.0.2]}}}", wait)
 	files["one/b.yaml"] = file("{hosts: {b: {resolver: null}}}", wait)
 	files["one/c.yaml"] = file("{hosts: {a: {resolver: null}}}", wait)
+	files["one/d.yaml"] = file("{hosts: {a: {interfaces: {lan: 10.0.0.7/24}}}}", wait)
+	files["one/e.yaml"] = file("{hosts: {b: {interfaces: {lan: 10.0.0.7/24}}}}", wait)
 	files["one/changes.yaml"] = file("{hosts: {b: {resolver: null}}}", "  - cut: {segment: lan}\n")
 	files["topologies/small.yaml"].Data = []byte(strings.Replace(string(files["topologies/small.yaml"].Data), "a: {", "a: {resolver: [10.0.0.9], ", 1))
 	library := Library{FS: files, Dir: "s"}
@@ -25,11 +27,11 @@ func TestFaultsAndPairs(t *testing.T) {
 		t.Fatal(err)
 	}
 	faults, also := Faults(all)
-	if got := strings.Join(names(faults), " "); got != "one/a one/b one/c" || len(also[0]) != 1 || also[0][0] != "one/again" || also[1] != nil {
+	if got := strings.Join(names(faults), " "); got != "one/a one/b one/c one/d one/e" || len(also[0]) != 1 || also[0][0] != "one/again" || also[1] != nil {
 		t.Fatalf("faults %s, also %v", got, also)
 	}
 	pairs, err := library.Pairs(faults)
-	if err != nil || len(pairs) != 3 {
+	if err != nil || len(pairs) != 10 {
 		t.Fatalf("%d pairs, %v", len(pairs), err)
 	}
 	if p := pairs[0]; p.Both.Name != "one/a + one/b" || p.Both.Deployed.Hosts["a"].Resolver[0].String() != "10.0.0.2" || len(p.Both.Deployed.Hosts["b"].Resolver) != 0 {
@@ -37,5 +39,8 @@ func TestFaultsAndPairs(t *testing.T) {
 	}
 	if p := pairs[1]; p.Both != nil || p.Conflict != "hosts.a.resolver" {
 		t.Errorf("a and c: %+v, conflict %q", p.Both, p.Conflict)
+	}
+	if p := pairs[9]; p.Both != nil || !strings.Contains(p.Conflict, "10.0.0.7") {
+		t.Errorf("d and e: %+v, conflict %q", p.Both, p.Conflict)
 	}
 }

@@ -177,8 +177,9 @@ type Gateway struct {
 	SIP      map[string]GatewaySIP  `yaml:"sip"`                  // SIP domain: the way to it
 	XMPP     map[string]GatewayXMPP `yaml:"xmpp"`                 // XMPP domain: policy
 
-	Certificate *Certificate `yaml:"certificate"` // what XMPP servers see; default the host's own, which Edges see
-	Authorities []string     `yaml:"authorities"` // those that XMPP servers are verified against; needed with certificate
+	Certificate *Certificate `yaml:"certificate"`                    // what XMPP servers see; default the host's own, which Edges see
+	Authorities []string     `yaml:"authorities"`                    // those that XMPP servers are verified against; needed with certificate
+	ListenTLS   int          `yaml:"listen_tls" min:"1" max:"65535"` // port for streams that begin with TLS (XEP-0368); default none
 
 	DialbackSecret string `yaml:"dialback_secret"` // what gateways that stand side by side share, so that each knows the other's keys; default one of its own
 }
@@ -214,15 +215,17 @@ type GoogleTalk struct {
 // Partner is the XMPP server of another organisation: an ordinary one of version 1.0, which may use TLS and certificates. With TLS it
 // needs a certificate that names its domains.
 type Partner struct {
-	Domains  Values           `yaml:"domains" need:"true"`                  // what it serves
-	Users    map[string]User  `yaml:"users"`                                // full address: the user
-	TLS      string           `yaml:"tls" oneof:"never optional required"`  // whether streams are encrypted; default optional
-	SASL     string           `yaml:"sasl" oneof:"never optional required"` // certificates as proof of a domain (SASL EXTERNAL); default optional
-	Dialback string           `yaml:"dialback" oneof:"never optional"`      // DNS as proof of a domain; default optional
-	Trusted  bool             `yaml:"trusted"`                              // insists on a good certificate of the other side, beside dialback too
-	Down     bool             `yaml:"down"`                                 // nothing listens here
-	Quirks   *strictyaml.Node `yaml:"quirks"`                               // habits and faults
-	ServedBy string           `yaml:"served_by" oneof:"prosody ejabberd"`   // the server that others wrote; only the world of containers can run it; default a fake
+	Domains   Values           `yaml:"domains" need:"true"`                  // what it serves
+	Users     map[string]User  `yaml:"users"`                                // full address: the user
+	TLS       string           `yaml:"tls" oneof:"never optional required"`  // whether streams are encrypted; default optional
+	SASL      string           `yaml:"sasl" oneof:"never optional required"` // certificates as proof of a domain (SASL EXTERNAL); default optional
+	Dialback  string           `yaml:"dialback" oneof:"never optional"`      // DNS as proof of a domain; default optional
+	DirectTLS int              `yaml:"direct_tls" min:"1" max:"65535"`       // port for streams that begin with TLS, which it also uses where others have them (XEP-0368); default none
+	NewestTLS string           `yaml:"newest_tls" oneof:"1.0 1.1 1.2 1.3"`   // newest version that it speaks; default all
+	Trusted   bool             `yaml:"trusted"`                              // insists on a good certificate of the other side, beside dialback too
+	Down      bool             `yaml:"down"`                                 // nothing listens here
+	Quirks    *strictyaml.Node `yaml:"quirks"`                               // habits and faults
+	ServedBy  string           `yaml:"served_by" oneof:"prosody ejabberd"`   // the server that others wrote; only the world of containers can run it; default a fake
 }
 
 // User is a person with a client.

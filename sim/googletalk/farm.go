@@ -45,7 +45,7 @@ type boot struct {
 	machine *machine
 	ctx     context.Context
 	cancel  context.CancelFunc
-	ln      net.Listener
+	lns     []net.Listener
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -193,20 +193,38 @@ func (m *machine) running() *boot {
 
 // start makes the machine listen. The caller holds m.changes.
 func (m *machine) start(ctx context.Context) error {
-	ln, err := m.host.Network.Listen(ctx, "tcp", m.host.Listen)
+	ln, err := m.listen(ctx, m.host.Listen)
 	if err != nil {
-		return fmt.Errorf("googletalk: host %s cannot listen on %s: %w", m.host.Name, m.host.Listen, err)
+		return err
 	}
 	b := &boot{
-		farm: m.farm, machine: m, ln: ln,
+		farm: m.farm, machine: m, lns: []net.Listener{ln},
 		streams: map[*stream]bool{}, names: map[string]int{}, links: map[pair]*link{},
 	}
+	if p := m.farm.cfg.Partner; p.direct() {
+		direct, err := m.listen(ctx, p.Direct)
+		if err != nil {
+			ln.Close()
+			return err
+		}
+		b.lns = append(b.lns, direct)
+	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.goes(b.accept)
+	for i, ln := range b.lns {
+		b.goes(func() { b.accept(ln, i > 0) })
+	}
 	m.mu.Lock()
 	m.now = b
 	m.mu.Unlock()
 	return nil
+}
+
+func (m *machine) listen(ctx context.Context, at string) (net.Listener, error) {
+	ln, err := m.host.Network.Listen(ctx, "tcp", at)
+	if err != nil {
+		return nil, fmt.Errorf("googletalk: host %s cannot listen on %s: %w", m.host.Name, at, err)
+	}
+	return ln, nil
 }
 
 // halt stops what runs on the machine, with closing tags or without, and hands on what was not sent. The caller holds
@@ -239,16 +257,17 @@ func (b *boot) goes(f func()) bool {
 	return true
 }
 
-func (b *boot) accept() {
+// accept serves what comes in at a listener. direct means that TLS comes first there.
+func (b *boot) accept(ln net.Listener, direct bool) {
 	for {
-		conn, err := b.ln.Accept()
+		conn, err := ln.Accept()
 		if err != nil {
 			return
 		}
 		b.mu.Lock()
 		full := len(b.streams) >= maxStreams
 		b.mu.Unlock()
-		if full || !b.goes(func() { b.serve(conn) }) {
+		if full || !b.goes(func() { b.serve(conn, direct) }) {
 			conn.Close()
 		}
 	}
@@ -278,7 +297,9 @@ func (b *boot) close(politely bool) {
 		open = append(open, s)
 	}
 	b.mu.Unlock()
-	b.ln.Close()
+	for _, ln := range b.lns {
+		ln.Close()
+	}
 	if politely {
 		for _, s := range open {
 			s.finish()

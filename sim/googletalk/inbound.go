@@ -21,8 +21,8 @@ type inbound struct {
 	proved  bool     // by SASL; the next header opens a stream that needs no dialback
 }
 
-// serve is the life of an accepted connection.
-func (b *boot) serve(conn net.Conn) {
+// serve is the life of an accepted connection. direct means that TLS comes first.
+func (b *boot) serve(conn net.Conn, direct bool) {
 	s := b.newStream(conn, "in")
 	defer s.end()
 	if b.machine.quirks.Silent {
@@ -30,6 +30,12 @@ func (b *boot) serve(conn net.Conn) {
 		return
 	}
 	in := &inbound{stream: s, pairs: map[pair]bool{}}
+	if direct {
+		if err := in.beginTLS(false, b.farm.cfg.Domains[0], ""); err != nil {
+			conn.Close()
+			return
+		}
+	}
 	for in.session() {
 	}
 }
@@ -45,6 +51,9 @@ func (in *inbound) session() (again bool) {
 		return false
 	}
 	in.header = h
+	if t := in.tls.Load(); t != nil {
+		in.trusted = in.boot.farm.cfg.Partner.judge(t.ConnectionState(), h.from) == nil
+	}
 	if !in.open(e) {
 		in.drain()
 		return false

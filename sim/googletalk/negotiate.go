@@ -105,7 +105,6 @@ func (in *inbound) secure(e *element) (again, done bool) {
 			in.conn.Close()
 			return false, true
 		}
-		in.trusted = in.boot.farm.cfg.Partner.judge(in.tls.Load().ConnectionState(), in.header.from) == nil
 		return true, true
 	case e.is(nsSASL, "auth") && in.boot.farm.cfg.Partner != nil:
 		return in.auth(e), true
@@ -183,8 +182,26 @@ func (s *stream) startTLS(announce, summary string, client bool, our, peer strin
 		s.unexpected(nil, "%d bytes in clear where TLS has to begin", n)
 		return errors.New("bytes in clear where TLS has to begin")
 	}
-	p := s.boot.farm.cfg.Partner
-	config := p.config(peer)
+	return s.handshake(s.boot.farm.cfg.Partner.config(peer), client, our, peer)
+}
+
+// beginTLS makes the handshake that comes before the stream. Who calls has to say what for. XEP-0368 §3
+func (s *stream) beginTLS(client bool, our, peer string) error {
+	s.held.Store(true)
+	defer s.held.Store(false)
+	config := s.boot.farm.cfg.Partner.config(peer)
+	config.NextProtos = []string{alpn}
+	if err := s.handshake(config, client, our, peer); err != nil {
+		return err
+	}
+	if state := s.tls.Load().ConnectionState(); !client && state.NegotiatedProtocol != alpn {
+		s.unexpected(nil, "a connection to the port for TLS that does not ask for %s by ALPN", alpn)
+	}
+	return nil
+}
+
+// handshake is that of TLS. What the peer's certificate is worth is noted and decided later.
+func (s *stream) handshake(config *tls.Config, client bool, our, peer string) error {
 	t, side := tls.Server(s.conn, config), "server for "+our
 	if client {
 		t, side = tls.Client(s.conn, config), "client to "+peer
@@ -197,11 +214,14 @@ func (s *stream) startTLS(announce, summary string, client bool, our, peer strin
 		s.tlsEvent(trace.Failed, fmt.Sprintf("%s: %v", side, err))
 		return err
 	}
-	verdict := "the peer's certificate proves " + peer
-	if err := p.judge(t.ConnectionState(), peer); err != nil {
-		verdict = "the peer's certificate: " + err.Error()
+	verdict := ""
+	if peer != "" {
+		verdict = ", the peer's certificate proves " + peer
+		if err := s.boot.farm.cfg.Partner.judge(t.ConnectionState(), peer); err != nil {
+			verdict = ", the peer's certificate: " + err.Error()
+		}
 	}
-	s.tlsEvent(trace.Passed, fmt.Sprintf("%s: %s, %s", side, tls.VersionName(t.ConnectionState().Version), verdict))
+	s.tlsEvent(trace.Passed, fmt.Sprintf("%s: %s%s", side, tls.VersionName(t.ConnectionState().Version), verdict))
 	s.tls.Store(t)
 	s.in.restart(t)
 	return nil

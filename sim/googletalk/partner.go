@@ -18,6 +18,7 @@ type Partner struct {
 	MinVersion  uint16          // of TLS; 0: that of crypto/tls
 	MaxVersion  uint16
 	KeyLog      io.Writer // TLS secrets go here, for captures; nil: nowhere
+	Direct      string    // address:port for streams that begin with TLS, which it also uses where others have them (XEP-0368); default none
 
 	External   bool `yaml:"external"`    // offers SASL EXTERNAL to peers with a good certificate, and uses it where it is offered
 	NoDialback bool `yaml:"no_dialback"` // neither takes nor uses dialback: a domain is proved by SASL EXTERNAL or not at all
@@ -40,8 +41,8 @@ func (p *Partner) check() error {
 	}
 	switch p.TLS {
 	case "", TLSNone:
-		if p.External || p.Trusted {
-			return errors.New("googletalk: a partner without TLS can neither use SASL EXTERNAL nor insist on certificates")
+		if p.External || p.Trusted || p.Direct != "" {
+			return errors.New("googletalk: a partner without TLS can neither use SASL EXTERNAL, nor insist on certificates, nor begin with it")
 		}
 	case TLSOptional, TLSRequired:
 		if len(p.Certificate.Certificate) == 0 {
@@ -63,6 +64,11 @@ func (p *Partner) version(peer string) string {
 	}
 	return "1.0"
 }
+
+// alpn is the protocol of streams that begin with TLS. XEP-0368 §3
+const alpn = "xmpp-server"
+
+func (p *Partner) direct() bool { return p != nil && p.Direct != "" }
 
 func (p *Partner) usesTLS() bool { return p != nil && p.TLS != "" && p.TLS != TLSNone }
 

@@ -143,6 +143,7 @@ func TestConfigMistakes(t *testing.T) {
 		"needs a certificate":          {Hosts: host, Partner: &Partner{TLS: TLSRequired}},
 		"not none, optional or":        {Hosts: host, Partner: &Partner{TLS: "maybe"}},
 		"can neither use SASL":         {Hosts: host, Partner: &Partner{External: true}},
+		"nor begin with it":            {Hosts: host, Partner: &Partner{Direct: ":5270"}},
 		"that refuses dialback needs":  {Hosts: host, Partner: &Partner{NoDialback: true}},
 		"cannot listen on 300.0.0.1:1": {Hosts: []Host{{Name: "talk0", Network: host[0].Network, Listen: "300.0.0.1:1"}}},
 	} {

@@ -1,11 +1,13 @@
 package googletalk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,25 +31,36 @@ func timedOut(format string, args ...any) *fault {
 func (b *boot) targets(ctx context.Context, domain string) ([]target, *fault) {
 	_, records, err := b.machine.host.Network.LookupSRV(ctx, "xmpp-server", "tcp", domain)
 	var dns *net.DNSError
+	if err != nil && !(errors.As(err, &dns) && dns.IsNotFound) {
+		return nil, timedOut("_xmpp-server._tcp.%s: %v", domain, err)
+	}
+	plain := len(records)
+	if b.farm.cfg.Partner.direct() {
+		// One set with the others; without an answer those do. XEP-0368 §3
+		_, direct, err := b.machine.host.Network.LookupSRV(ctx, "xmpps-server", "tcp", domain)
+		if err != nil {
+			b.log("_xmpps-server._tcp.%s: %v", domain, err)
+		}
+		records = append(records, direct...)
+	}
 	switch {
-	case err != nil && errors.As(err, &dns) && dns.IsNotFound:
+	case len(records) == 0:
 		// No record at all: the domain's own address. What does not listen there is no server.
 		return []target{{host: domain, port: 5269, fallback: true}}, nil
-	case err != nil:
-		return nil, timedOut("_xmpp-server._tcp.%s: %v", domain, err)
 	case len(records) == 1 && (records[0].Target == "." || records[0].Target == ""):
 		return nil, notFound("%s declines XMPP: the target of _xmpp-server._tcp is the root", domain)
 	}
 	var list []target
 	var foreign []string
-	for _, r := range records {
+	for i, r := range records {
 		host := foldDomain(r.Target)
 		if !b.machine.quirks.AcceptForeignTarget && host != domain && !strings.HasSuffix(host, "."+domain) {
 			foreign = append(foreign, host)
 			continue
 		}
-		list = append(list, target{host: host, port: r.Port, priority: r.Priority})
+		list = append(list, target{host: host, port: r.Port, priority: r.Priority, direct: i >= plain})
 	}
+	slices.SortStableFunc(list, func(a, b target) int { return cmp.Compare(a.priority, b.priority) })
 	if len(list) == 0 && len(foreign) > 0 {
 		return nil, notFound("_xmpp-server._tcp.%s points at %s, outside of %s", domain, strings.Join(foreign, ", "), domain)
 	}
@@ -63,6 +76,7 @@ type target struct {
 	port     uint16
 	priority uint16
 	fallback bool // not from an SRV record
+	direct   bool // TLS comes first
 }
 
 // reach tries the servers of domain, one after another, until use says that it is done with one. use gets a stream on which
@@ -74,7 +88,11 @@ func (b *boot) reach(ctx context.Context, our, domain string, use func(*stream, 
 		b.log("%s: %s", domain, bad.text)
 		return bad
 	}
-	tried := map[netip.AddrPort]bool{}
+	type place struct {
+		netip.AddrPort
+		direct bool
+	}
+	tried := map[place]bool{}
 	last := notFound("%s has no server with an address", domain)
 	for _, t := range targets {
 		addrs, err := b.machine.host.Network.LookupNetIP(ctx, "ip", t.host)
@@ -88,11 +106,11 @@ func (b *boot) reach(ctx context.Context, our, domain string, use func(*stream, 
 		}
 		for _, a := range addrs {
 			addr := netip.AddrPortFrom(a.Unmap(), t.port)
-			if tried[addr] {
+			if tried[place{addr, t.direct}] {
 				continue
 			}
-			tried[addr] = true
-			done, err := b.try(ctx, addr, our, domain, use)
+			tried[place{addr, t.direct}] = true
+			done, err := b.try(ctx, addr, t.direct, our, domain, use)
 			if done {
 				return nil
 			}
@@ -117,7 +135,7 @@ var (
 )
 
 // try connects to one address, exchanges headers and lets use have the stream.
-func (b *boot) try(ctx context.Context, addr netip.AddrPort, our, domain string, use func(*stream, header) bool) (bool, error) {
+func (b *boot) try(ctx context.Context, addr netip.AddrPort, direct bool, our, domain string, use func(*stream, header) bool) (bool, error) {
 	dial, cancel := context.WithTimeout(ctx, b.farm.cfg.Timeouts.Connect)
 	conn, err := b.machine.host.Network.DialContext(dial, "tcp", net.JoinHostPort(addr.Addr().String(), strconv.Itoa(int(addr.Port()))))
 	cancel()
@@ -130,6 +148,11 @@ func (b *boot) try(ctx context.Context, addr netip.AddrPort, our, domain string,
 	}
 	s := b.newStream(conn, "out")
 	defer s.end()
+	if direct {
+		if err := s.beginTLS(true, our, domain); err != nil {
+			return false, fmt.Errorf("%w: TLS: %w", errNoStream, err)
+		}
+	}
 	h, err := s.negotiate(ctx, our, domain)
 	if err != nil {
 		return false, err

@@ -1,6 +1,7 @@
 package googletalk
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -264,10 +265,14 @@ func (s *stream) leave(err error) {
 	case errors.Is(err, errStreamClosed):
 		s.finish()
 	case errors.As(err, &bad) && !s.closing.Load():
-		if s.ours && bad.text == noStream { // who answers is no XMPP server: nothing that one did wrong
-			s.record(trace.Failed, bad.Error(), append([]byte(nil), s.in.tap.buf...))
-		} else {
-			s.unexpected(append([]byte(nil), s.in.tap.buf...), "bad XML: %v", bad)
+		raw := append([]byte(nil), s.in.tap.buf...)
+		switch {
+		case s.ours && bad.text == noStream: // who answers is no XMPP server: nothing that one did wrong
+			s.record(trace.Failed, bad.Error(), raw)
+		case !s.ours && bytes.HasPrefix(raw, []byte{0x16, 0x03}): // whom a record for TLS sent here
+			s.record(trace.Failed, "a TLS handshake where streams begin in clear", nil)
+		default:
+			s.unexpected(raw, "bad XML: %v", bad)
 		}
 		s.fail(bad.condition, bad.text)
 		s.drain()
