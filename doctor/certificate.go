@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fedlab/internal/revocation"
+	"fedlab/internal/xmppcert"
 )
 
 // fault is something wrong with a certificate: the code of a finding and its evidence.
@@ -29,6 +30,7 @@ type papers struct {
 	lists []*x509.RevocationList // of revoked certificates
 	known []*x509.Certificate    // further certificates that we know of: if one completes the chain, it should have been sent
 	now   time.Time
+	xmpp  bool // a name is an XMPP domain: wildcards and the names that XMPP adds count, and the usage does not (RFC 6120 §13.7)
 }
 
 // subjectAltName is the extension whose presence rules the CN out (RFC 6125 §6.4.4).
@@ -51,6 +53,15 @@ func namesOf(c *x509.Certificate) []string {
 // does the gateway (RFC 5922 §7.2).
 func carries(c *x509.Certificate, name string) bool {
 	return slices.ContainsFunc(namesOf(c), func(n string) bool { return sameName(n, name) })
+}
+
+// proves reports whether a certificate stands for an XMPP domain. A wildcard stands for the whole left-most label (RFC 6120 §13.7.1.2).
+func proves(c *x509.Certificate, domain string) bool {
+	_, parent, _ := strings.Cut(domain, ".")
+	return slices.ContainsFunc(xmppcert.Names(c), func(n string) bool {
+		rest, wild := strings.CutPrefix(n, "*.")
+		return sameName(n, domain) || wild && strings.Contains(parent, ".") && sameName(rest, parent)
+	})
 }
 
 func sameName(a, b string) bool {
@@ -89,14 +100,20 @@ func (p papers) faults() []fault {
 			add("tls.pin", "the pinned fingerprint is %s, the certificate's is %s", want, fingerprint(leaf))
 		}
 	} else {
-		all = append(all, p.dates()...)
+		if all = p.dates(); len(all) == 0 {
+			all = p.ending()
+		}
 		all = append(all, p.trust()...)
 	}
-	if !forServers(leaf) {
+	if !p.xmpp && !forServers(leaf) {
 		add("tls.usage", "its extended key usage is %s, without server authentication", usages(leaf))
 	}
-	if len(p.want) > 0 && !slices.ContainsFunc(p.want, func(n string) bool { return carries(leaf, n) }) {
-		add("tls.name-mismatch", "expected the name %s, the certificate has %s", strings.Join(p.want, " or "), nameList(namesOf(leaf)))
+	names, has := namesOf(leaf), carries
+	if p.xmpp {
+		names, has = xmppcert.Names(leaf), proves
+	}
+	if len(p.want) > 0 && !slices.ContainsFunc(p.want, func(n string) bool { return has(leaf, n) }) {
+		add("tls.name-mismatch", "expected the name %s, the certificate has %s", strings.Join(p.want, " or "), nameList(names))
 	}
 	return all
 }
@@ -116,6 +133,23 @@ func (p papers) dates() []fault {
 			return []fault{{"tls.expired", []string{fmt.Sprintf("%q was valid until %s; it is %s now", c.Subject, day(c.NotAfter), day(p.now)), describe(p.chain[0])}}}
 		case p.now.Before(c.NotBefore):
 			return []fault{{"tls.not-yet-valid", []string{fmt.Sprintf("%q is valid from %s; it is %s now", c.Subject, day(c.NotBefore), day(p.now)), describe(p.chain[0])}}}
+		}
+	}
+	return nil
+}
+
+// expiresSoon is the one finding about a certificate with which everything works still.
+const expiresSoon = "tls.expires-soon"
+
+// soon is how long before its end a certificate should have been renewed. What lives for less than three months has a sixth of its life: programs that
+// renew such certificates do it with a third of it left.
+const soon = 14 * 24 * time.Hour
+
+// ending finds what is valid and not for much longer.
+func (p papers) ending() []fault {
+	for _, c := range p.chain {
+		if left := c.NotAfter.Sub(p.now); left < min(soon, c.NotAfter.Sub(c.NotBefore)/6) {
+			return []fault{{expiresSoon, []string{fmt.Sprintf("%q is valid until %s, for %v from now", c.Subject, day(c.NotAfter), left.Round(time.Hour)), describe(p.chain[0])}}}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -17,15 +18,19 @@ type farm struct {
 	domain  string
 	policy  config.XMPPDomain
 	service service
+	direct  service   // servers that begin with TLS (XEP-0368); not asked for where our policy forbids TLS
 	targets []*target // by priority
 	streams []string  // what did not become a stream, in words
 	stream  *stream   // the first that did; nil: none
+
+	unproven []string // why its certificate does not prove the domain, where only a certificate may
 }
 
 // target is one server of a domain.
 type target struct {
 	name   string
 	port   uint16
+	direct bool // TLS comes first
 	lookup *lookup
 	dials  []*dialed
 	stream *stream // nil: not tried
@@ -47,8 +52,9 @@ func (g Gateway) examineDomains(ctx context.Context, x *exam) []*farm {
 		from = ours[0]
 	}
 	farms := each(names[:min(len(names), maxDomains)], func(name string) *farm {
-		f := &farm{domain: name, policy: policies[name]}
+		f := &farm{domain: name, policy: policies[name], direct: service{err: errNotAsked}}
 		x.explore(ctx, f, from)
+		g.weigh(f)
 		return f
 	})
 	anyUp := slices.ContainsFunc(farms, func(f *farm) bool { return slices.ContainsFunc(f.targets, (*target).up) })
@@ -58,20 +64,27 @@ func (g Gateway) examineDomains(ctx context.Context, x *exam) []*farm {
 	return farms
 }
 
+// errNotAsked stands for an answer to what was not asked.
+var errNotAsked = errors.New("not asked")
+
 // explore finds a domain's servers, tries the port of each, and opens a stream with the first that answers.
 func (x *exam) explore(ctx context.Context, f *farm, from string) {
 	f.service = x.service(ctx, "xmpp-server", f.domain)
-	switch {
-	case f.service.declined():
+	if f.policy.TLS != config.TLSNever {
+		f.direct = x.service(ctx, "xmpps-server", f.domain)
+	}
+	if f.service.declined() || f.service.err != nil && !missing(f.service.err) {
 		return
-	case f.service.err == nil:
-		for _, r := range f.service.records[:min(len(f.service.records), maxTargets)] {
-			f.targets = append(f.targets, &target{name: strings.TrimSuffix(r.Target, "."), port: r.Port})
+	}
+	for i, s := range []service{f.service, f.direct} {
+		for _, r := range s.records[:min(len(s.records), maxTargets)] {
+			if name := strings.TrimSuffix(r.Target, "."); name != "" {
+				f.targets = append(f.targets, &target{name: name, port: r.Port, direct: i == 1})
+			}
 		}
-	case missing(f.service.err):
+	}
+	if len(f.targets) == 0 {
 		f.targets = []*target{{name: f.domain, port: 5269}} // RFC 6120 §3.2.2
-	default:
-		return
 	}
 	each(f.targets, func(t *target) *target {
 		if t.lookup = x.addresses(ctx, t.name); t.lookup.err == nil {
@@ -85,7 +98,7 @@ func (x *exam) explore(ctx context.Context, f *farm, from string) {
 			continue
 		}
 		tried[best(t.dials).to] = true
-		s := x.open(ctx, best(t.dials), from, f.domain)
+		s := x.open(ctx, best(t.dials), opening{from: from, to: f.domain, tls: f.policy.TLS != config.TLSNever, direct: t.direct})
 		t.stream = &s
 		if s.err == nil {
 			f.stream = &s
@@ -107,7 +120,7 @@ func (x *exam) judgeDomain(f *farm, anyUp bool) {
 		x.find("dns.srv-declined", f.domain, asked)
 		return
 	}
-	if f.service.err != nil && f.targets[0].lookup.err != nil {
+	if f.service.err != nil && len(f.direct.records) == 0 && f.targets[0].lookup.err != nil {
 		x.find("dns.srv-missing", f.domain, asked, f.targets[0].lookup.String())
 		return
 	}
@@ -176,6 +189,10 @@ func (x *exam) judgeStream(f *farm) {
 		x.find("xmpp.negotiation", f.domain, fmt.Sprintf("a stream to %s: %s", f.domain, s))
 	case f.disagrees():
 		x.find("xmpp.tls-policy", f.domain, f.policies(), s.String())
+	case s.why.code != "":
+		x.find(s.why.code, f.domain, s.why.evidence...)
+	case len(f.unproven) > 0:
+		x.find("xmpp.peer-certificate", f.domain, append(f.unproven, f.policies())...)
 	}
 }
 
@@ -185,7 +202,9 @@ func (f *farm) disagrees() bool {
 }
 
 // refuses reports whether opening a stream showed already that there can be none.
-func (f *farm) refuses() bool { return f.stream.fault != "" || f.disagrees() }
+func (f *farm) refuses() bool {
+	return f.stream.fault != "" || f.disagrees() || f.stream.why.code != "" || len(f.unproven) > 0
+}
 
 // policies is what our configuration says, in words.
 func (f *farm) policies() string {

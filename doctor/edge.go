@@ -131,7 +131,7 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 	}
 	if s.shaken.err != nil {
 		if !s.shaken.rejects(s.shaken.err) {
-			s.why = x.whyNot(ctx, s.shaken, d, o)
+			s.why = s.shaken.whyNot(d.to.String(), o, x.again(ctx, d))
 		}
 		return
 	}
@@ -169,7 +169,7 @@ func (e Edge) judgeOwn(x *exam, hops []*gatewaySeen) (wrong bool) {
 			continue // whether it is trusted is for the other side to say
 		}
 		x.find(f.code, e.Name, append([]string{"the Edge's own certificate"}, f.evidence...)...)
-		wrong = true
+		wrong = wrong || f.code != expiresSoon
 	}
 	return wrong
 }

@@ -18,6 +18,13 @@ var tlsEntries = []Entry{
 		Next:    "The clock of the machine that complains, if the date looks right.",
 	},
 	{
+		Code: expiresSoon, Severity: Warning, From: []Vantage{FromGateway, FromEdge, FromOutside}, Steps: []int{6},
+		Title:   "The certificate expires soon",
+		Meaning: "The certificate, or one of its chain, is valid for less than two weeks, or for less than a sixth of its life if that is shorter. Everything works until the date in the evidence, and nothing from then on.",
+		Remedy:  "Renew it, and see that the new one is in use: the gateway reads its files again when it gets SIGHUP.",
+		Next:    "Why nobody was told: what renews or watches certificates on that machine.",
+	},
+	{
 		Code: "tls.not-yet-valid", Severity: Error, From: bothMachines, Steps: []int{6},
 		Title:   "The certificate is not valid yet",
 		Meaning: "Its validity begins in the future, as this machine's clock has it.",
@@ -102,7 +109,7 @@ var tlsEntries = []Entry{
 		Next:    "That the root and issuing certificates of our authority are installed there.",
 	},
 	{
-		Code: "tls.handshake", Severity: Error, From: bothMachines, Steps: []int{5},
+		Code: "tls.handshake", Severity: Error, From: []Vantage{FromGateway, FromEdge, FromOutside}, Steps: []int{5},
 		Title:   "No TLS handshake comes about",
 		Meaning: "The port is open and the handshake fails whatever is offered: something else than TLS answers, or nothing, or a device in between breaks it.",
 		Remedy:  "Check what listens on that address and port, and whether a firewall inspects the traffic.",

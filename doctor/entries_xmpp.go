@@ -57,4 +57,25 @@ var xmppEntries = []Entry{
 		Remedy:  "host-unknown: the server does not serve the domain that was asked for. policy-violation or not-authorized: it does not federate with ours, or wants another proof. Set tls, sasl and dialback of this domain to something that the other side's operators offer; where certificates are the proof, ours has to name the SIP domain and come from an authority that they trust.",
 		Next:    "The table of combinations in docs/running-the-gateway.md, and whether the SRV record leads to the right servers.",
 	},
+	{
+		Code: "xmpp.own-certificate", Severity: Warning, From: []Vantage{FromGateway, FromOutside}, Steps: []int{7},
+		Title:   "The gateway's certificate proves nothing to XMPP servers",
+		Meaning: "XMPP servers see a certificate of the gateway that they have no reason to believe: it has run out, does not name the SIP domain, or comes from nobody that they know. Those that are content with dialback go on as before. Those that want a certificate refuse the gateway, and their users' messages and ours are returned.",
+		Remedy:  "Have a certificate issued by a public authority for the SIP domain, the part behind the @: the name of the machine, which the Edge wants to see, is of no use here. Put the issuing certificates behind it, name it in xmpp.certificate, and send SIGHUP.",
+		Next:    "Seen from outside and not from the gateway: the file is good, and the gateway still shows the one before. Seen from the gateway and not from outside: something in between answers in its place.",
+	},
+	{
+		Code: "xmpp.peer-certificate", Severity: Error, From: []Vantage{FromGateway}, Steps: []int{7},
+		Title:   "The domain's server has a certificate that proves nothing",
+		Meaning: "Our configuration lets nothing but a certificate prove who this domain is, and the one that its server presents does not: the evidence says whether it has run out, names something else, comes from an authority that is not installed here, was revoked, or is not the pinned one. Senders on both sides are told.",
+		Remedy:  "The domain's operators have to renew it. Until then, dialback: optional lets DNS prove them, and pin takes this one certificate for good if its fingerprint is known from elsewhere.",
+		Next:    "If the certificate looks good: the authorities that are installed on the gateway, and its clock.",
+	},
+	{
+		Code: "xmpp.direct-tls", Severity: Warning, From: []Vantage{FromOutside}, Steps: []int{1, 3},
+		Title:   "The record for TLS from the first byte leads nowhere",
+		Meaning: "The record _xmpps-server._tcp of the domain promises servers that begin with TLS (XEP-0368), and the place that it names takes no connection or does not begin with TLS. Who looks for that record tries it, waits, and takes the others: messages are late.",
+		Remedy:  "Let the port of xmpp.listen_tls through to the gateway, or correct the port in the record: 5269 is where streams begin in clear. If the gateway has no such port, remove the record.",
+		Next:    "The TTL of the wrong record: others keep it until it ends.",
+	},
 }

@@ -46,7 +46,7 @@ func FuzzStream(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := readStream(&canned{Reader: bytes.NewReader(data)})
+		s, _ := readStream(&canned{Reader: bytes.NewReader(data)})
 		if s.err == nil && !bytes.Contains(data, []byte(nsStreams)) {
 			t.Errorf("taken for a stream: %q", data)
 		}

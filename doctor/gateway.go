@@ -56,6 +56,7 @@ func (g Gateway) Examine(ctx context.Context) []Finding {
 	domains := make(chan struct{})
 	go func() {
 		defer close(domains)
+		g.judgeProof(x)
 		g.judgeStatus(ctx, x, g.examineDomains(ctx, x))
 	}()
 	hops := each(g.hosts(ctx, x), func(h *hop) *hop {
@@ -105,7 +106,7 @@ func (g Gateway) visit(ctx context.Context, x *exam, h *hop) {
 	h.shaken = shake(ctx, raw, o)
 	if h.shaken.err != nil {
 		if !h.shaken.rejects(h.shaken.err) {
-			h.why = x.whyNot(ctx, h.shaken, d, o)
+			h.why = h.shaken.whyNot(d.to.String(), o, x.again(ctx, d))
 		}
 		return
 	}
@@ -148,16 +149,8 @@ func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (w
 	c := g.Config.SIP.Certificate
 	hostname := g.Config.Hostname
 	chain := parse(c.Pair.Certificate)
-	switch {
-	case errors.Is(g.Problem, config.ErrKeyMismatch):
-		x.find("tls.key-mismatch", hostname, g.Problem.Error())
-		wrong = true
-	case errors.Is(g.Problem, config.ErrNoKey), errors.Is(g.Problem, config.ErrCertificate), !c.Usable():
-		evidence := []string{"certificate file " + c.Cert + ", key file " + c.Key}
-		if g.Problem != nil {
-			evidence = append(evidence, g.Problem.Error())
-		}
-		x.find("tls.no-key", hostname, evidence...)
+	if !c.Usable() {
+		g.unusable(x, c, hostname)
 		wrong = true
 	}
 	if len(chain) == 0 {
@@ -178,9 +171,22 @@ func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (w
 			}
 		}
 		x.find(f.code, hostname, append([]string{"the gateway's own certificate"}, f.evidence...)...)
-		wrong = true
+		wrong = wrong || f.code != expiresSoon
 	}
 	return wrong
+}
+
+// unusable makes the finding for a certificate that cannot be presented: the gateway does not start with it.
+func (g Gateway) unusable(x *exam, c config.Certificate, subject string) {
+	if errors.Is(g.Problem, config.ErrKeyMismatch) {
+		x.find("tls.key-mismatch", subject, g.Problem.Error())
+		return
+	}
+	evidence := []string{"certificate file " + c.Cert + ", key file " + c.Key}
+	if g.Problem != nil {
+		evidence = append(evidence, g.Problem.Error())
+	}
+	x.find("tls.no-key", subject, evidence...)
 }
 
 // judgeWay judges how the next hop is reached. It reports whether it was.

@@ -157,9 +157,12 @@ func (s service) String() string {
 	return strings.Join(words, ", ")
 }
 
-const xmppSRV = "_xmpp-server._tcp."
+const (
+	xmppSRV  = "_xmpp-server._tcp."
+	xmppsSRV = "_xmpps-server._tcp." // TLS from the first byte (XEP-0368)
+)
 
-// service asks for the SRV records of a service of a domain: "xmpp-server", "sipfederationtls".
+// service asks for the SRV records of a service of a domain: "xmpp-server", "xmpps-server", "sipfederationtls".
 func (x *exam) service(ctx context.Context, what, domain string) service {
 	records, err := insist(ctx, func(ctx context.Context) ([]*net.SRV, error) {
 		_, records, err := x.net.LookupSRV(ctx, what, "tcp", domain)

@@ -2,11 +2,13 @@ package doctor
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"fedlab/internal/network"
 )
@@ -14,8 +16,9 @@ import (
 // Outside is the vantage point of somebody on the Internet who wants to reach the organisation, as a Google Talk host does.
 type Outside struct {
 	Network   network.Network
-	Domain    string       // the SIP domain: contoso.com
-	Addresses []netip.Addr // the organisation's public addresses, as far as they are known; none: not checked
+	Domain    string         // the SIP domain: contoso.com
+	Addresses []netip.Addr   // the organisation's public addresses, as far as they are known; none: not checked
+	Roots     *x509.CertPool // authorities that XMPP servers trust; nil: the system's
 }
 
 const xmppPort = 5269
@@ -40,7 +43,48 @@ func (o Outside) Examine(ctx context.Context) []Finding {
 			return true
 		})
 	}
+	o.examineDirect(ctx, x)
 	return x.result()
+}
+
+// examineDirect goes where the records point to that promise TLS from the first byte (XEP-0368). Who finds nobody there takes the other records.
+func (o Outside) examineDirect(ctx context.Context, x *exam) {
+	s := x.service(ctx, "xmpps-server", o.Domain)
+	if s.err != nil || s.declined() {
+		return
+	}
+	asked := "SRV " + xmppsSRV + o.Domain + ": " + s.String()
+	each(s.records[:min(len(s.records), maxTargets)], func(r *net.SRV) bool {
+		name := strings.TrimSuffix(strings.ToLower(r.Target), ".")
+		target := net.JoinHostPort(name, fmt.Sprint(r.Port))
+		l := x.addresses(ctx, name)
+		if l.err != nil {
+			x.find("xmpp.direct-tls", target, asked, l.String())
+			return false
+		}
+		dials := x.reach(ctx, l.addrs, r.Port)
+		d := best(dials)
+		if d.outcome != connected {
+			x.find("xmpp.direct-tls", target, append([]string{asked, l.String()}, inWords(dials)...)...)
+			return false
+		}
+		answer := x.open(ctx, d, opening{to: o.Domain, direct: true})
+		if answer.err != nil {
+			x.find("xmpp.direct-tls", target, append([]string{asked, l.String(), answer.String()}, answer.why.evidence...)...)
+			return false
+		}
+		o.judgeProof(x, answer, target)
+		return true
+	})
+}
+
+// judgeProof judges the certificate that was seen, if the domain's name is in it. One that names the host alone is none that was made for XMPP servers:
+// it encrypts, and dialback proves.
+func (o Outside) judgeProof(x *exam, s stream, target string) {
+	if s.shaken == nil || len(s.shaken.chain) == 0 || !proves(s.shaken.chain[0], o.Domain) {
+		return
+	}
+	x.judgeOurProof(papers{chain: s.shaken.chain, roots: o.Roots, now: time.Now(), xmpp: true}, o.Domain, "presented by "+target)
 }
 
 // follow goes where one record points to.
@@ -67,7 +111,7 @@ func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) 
 		o.closed(ctx, x, r, l, dials, asked)
 		return
 	}
-	answer := x.open(ctx, d, "", o.Domain)
+	answer := x.open(ctx, d, opening{to: o.Domain, tls: true})
 	target := net.JoinHostPort(name, fmt.Sprint(r.Port))
 	switch {
 	case answer.foreign():
@@ -76,6 +120,10 @@ func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) 
 		x.find("xmpp.no-stream", target, l.String(), answer.String())
 	case answer.fault == "host-unknown":
 		x.find("gateway.domain-not-served", o.Domain, target+": "+answer.String())
+	case answer.why.code != "":
+		x.find("tls.handshake", target, append([]string{l.String(), answer.String()}, answer.why.evidence...)...)
+	default:
+		o.judgeProof(x, answer, target)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func (g Gateway) Plan() []string {
 	var plan []string
 	plan = append(plan,
-		"read the configuration's own certificate: names against "+g.Config.Hostname+", dates, usage, chain, key",
+		"read the configuration's own certificates: names against "+g.Config.Hostname+" and the SIP domains, dates, usage, chain, key",
 		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on ports %d and %d",
 			Watch, portOf(g.Config.SIP.Listen, sipPort), portOf(g.Config.XMPP.Listen, xmppPort)))
 	options := fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions))
@@ -29,10 +29,15 @@ func (g Gateway) Plan() []string {
 				"connect to "+target+" by TCP, up to three times, and once more for a TLS handshake with the gateway's certificate", options)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.Config.XMPP.Expanded())) {
+	policies := g.Config.XMPP.Expanded()
+	for _, name := range slices.Sorted(maps.Keys(policies)) {
+		records, begin := xmppSRV+name, ""
+		if policies[name].TLS != config.TLSNever {
+			records, begin = records+" SRV and "+xmppsSRV+name, "begin TLS if it is offered, "
+		}
 		plan = append(plan,
-			"look up "+xmppSRV+name+" SRV and the addresses of its targets",
-			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, and close it")
+			"look up "+records+" SRV and the addresses of the targets",
+			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, "+begin+"and close it")
 	}
 	if g.Status != nil {
 		plan = append(plan, "ask the running gateway for its status, on its admin listener")
@@ -63,7 +68,8 @@ func (e Edge) Plan() []string {
 func (o Outside) Plan() []string {
 	return []string{
 		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
-		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, and close it",
+		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, begin TLS if it is offered, and close it",
+		"the same for " + xmppsSRV + o.Domain + " SRV, with TLS first",
 		wrongPorts,
 		promise,
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -21,6 +22,16 @@ type stream struct {
 	text     string // of the stream error
 	head     []byte // the first bytes that came
 	err      error  // why there is no header
+
+	shaken *handshake // of TLS; nil: none was tried
+	why    fault      // why no handshake came about
+}
+
+// opening is what a stream is opened with.
+type opening struct {
+	from, to string // from may be empty: a header without it is answered too
+	tls      bool   // STARTTLS is followed where it is offered, to see the certificate
+	direct   bool   // TLS comes first (XEP-0368)
 }
 
 // String is the answer in words.
@@ -40,6 +51,9 @@ func (s stream) String() string {
 	}
 	if s.required {
 		words += " and required"
+	}
+	if s.shaken != nil && s.shaken.err == nil {
+		words += ", TLS " + versionName(s.shaken.state.Version)
 	}
 	if s.fault != "" {
 		words += ", stream error " + s.fault
@@ -61,9 +75,27 @@ const (
 	featuresTimeout = 3 * time.Second // how long a server that has sent its header may take for its features
 )
 
-// open connects, opens a stream, reads the header and what comes with it, and closes the stream. from may be empty: a header
-// without it is answered too.
-func (x *exam) open(ctx context.Context, d *dialed, from, to string) stream {
+// open connects, opens a stream, reads the header and what comes with it, begins TLS if that is wanted, and closes the stream. Where no TLS
+// comes about, it finds out why.
+func (x *exam) open(ctx context.Context, d *dialed, o opening) stream {
+	first := offer{name: o.to, oldest: tls.VersionTLS12} // what the gateway offers
+	if o.direct {
+		first.protocols = []string{"xmpp-server"} // XEP-0368 §3
+	}
+	s := x.try(ctx, d, o, first)
+	if s.shaken != nil && s.shaken.err != nil {
+		s.why = s.shaken.whyNot(d.to.String(), first, func(everything offer) (*handshake, error) {
+			s := x.try(ctx, d, o, everything)
+			if s.shaken == nil {
+				return nil, errors.New(s.String())
+			}
+			return s.shaken, nil
+		})
+	}
+	return s
+}
+
+func (x *exam) try(ctx context.Context, d *dialed, o opening, offered offer) stream {
 	conn, err := x.dial(ctx, d.to)
 	if err != nil {
 		return stream{err: err}
@@ -71,15 +103,26 @@ func (x *exam) open(ctx context.Context, d *dialed, from, to string) stream {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return converse(conn, from, to)
+	if !o.direct {
+		return converse(ctx, conn, o, offered)
+	}
+	h := shake(ctx, conn, offered)
+	if h.err != nil {
+		return stream{shaken: h, err: fmt.Errorf("no TLS handshake: %w", h.err)}
+	}
+	defer h.close()
+	o.tls = false
+	s := converse(ctx, h.conn, o, offered)
+	s.shaken = h
+	return s
 }
 
 // converse is the conversation over a connection. The peer may send anything.
-func converse(conn net.Conn, from, to string) stream {
+func converse(ctx context.Context, conn net.Conn, o opening, offered offer) stream {
 	_ = conn.SetDeadline(time.Now().Add(Patience))
 	var b bytes.Buffer
 	b.WriteString("<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='" + nsStreams + "' xmlns:db='jabber:server:dialback'")
-	for _, a := range [][2]string{{"from", from}, {"to", to}} {
+	for _, a := range [][2]string{{"from", o.from}, {"to", o.to}} {
 		if a[1] != "" {
 			b.WriteString(" " + a[0] + "='")
 			_ = xml.EscapeText(&b, []byte(a[1]))
@@ -90,23 +133,50 @@ func converse(conn net.Conn, from, to string) stream {
 	if _, err := conn.Write(b.Bytes()); err != nil {
 		return stream{err: err}
 	}
-	s := readStream(conn)
+	s, d := readStream(conn)
+	if o.tls && s.starttls && s.fault == "" {
+		s.shaken = startTLS(ctx, conn, d, offered)
+		s.shaken.close()
+		return s
+	}
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = conn.Write([]byte("</stream:stream>"))
 	return s
 }
 
-// readStream reads the peer's header and, if it is of version 1.0 or an error follows at once, what comes next.
-func readStream(conn net.Conn) stream {
+// startTLS takes up the offer of STARTTLS (RFC 6120 §5.4.2), as far as the handshake.
+func startTLS(ctx context.Context, conn net.Conn, d *xml.Decoder, o offer) *handshake {
+	_ = conn.SetDeadline(time.Now().Add(Patience))
+	if _, err := io.WriteString(conn, "<starttls xmlns='"+nsTLS+"'/>"); err != nil {
+		return &handshake{err: err}
+	}
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return &handshake{err: fmt.Errorf("STARTTLS was offered and not answered: %w", err)}
+		}
+		start, ok := token.(xml.StartElement)
+		switch {
+		case !ok:
+		case start.Name.Space == nsTLS && start.Name.Local == "proceed":
+			return shake(ctx, conn, o)
+		default:
+			return &handshake{err: fmt.Errorf("STARTTLS was offered and answered with <%s>", start.Name.Local)}
+		}
+	}
+}
+
+// readStream reads the peer's header and, if it is of version 1.0 or an error follows at once, what comes next. The decoder stands behind that.
+func readStream(conn net.Conn) (stream, *xml.Decoder) {
 	var s stream
 	keep := &keeper{left: maxStreamBytes, r: conn}
 	d := xml.NewDecoder(keep)
-	finish := func(err error) stream {
+	finish := func(err error) (stream, *xml.Decoder) {
 		s.head = keep.head
 		if s.err = err; err != nil && len(s.head) == 0 && errors.Is(err, io.EOF) {
 			s.err = errors.New("the connection was closed without a word")
 		}
-		return s
+		return s, d
 	}
 	for {
 		token, err := d.Token()

@@ -27,6 +27,8 @@ type offer struct {
 	oldest uint16          // protocol version
 	newest uint16          // 0: the newest there is
 	all    bool            // every cipher suite there is, not only good ones
+
+	protocols []string // ALPN
 }
 
 // shake makes a handshake over a connection. Nothing is verified here: what the peer presented is judged afterwards, whole. The
@@ -39,6 +41,7 @@ func shake(ctx context.Context, raw net.Conn, o offer) *handshake {
 		MinVersion:         o.oldest,
 		MaxVersion:         o.newest,
 		CipherSuites:       suites(o.oldest, o.all),
+		NextProtos:         o.protocols,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			h.asked = true
 			if o.pair.PrivateKey == nil {
@@ -165,25 +168,26 @@ func parseVersion(s string) uint16 {
 	return tls.VersionTLS12
 }
 
-// whyNot finds out why no handshake comes about with what is configured, by offering everything. What the peer shows then, and
-// what it says to our certificate, is noted in first.
-func (x *exam) whyNot(ctx context.Context, first *handshake, to *dialed, o offer) (why fault) {
-	evidence := []string{fmt.Sprintf("TLS handshake with %s: %v", to.to, first.err)}
-	if strings.Contains(first.err.Error(), "invalid signature by the server certificate") { // the library tells it only as text
+// whyNot finds out why no handshake with a peer comes about with what is configured, by making another one with everything on offer. What the
+// peer shows then, and what it says to our certificate, is noted in h.
+func (h *handshake) whyNot(peer string, o offer, again func(offer) (*handshake, error)) (why fault) {
+	evidence := []string{fmt.Sprintf("TLS handshake with %s: %v", peer, h.err)}
+	if strings.Contains(h.err.Error(), "invalid signature by the server certificate") { // the library tells it only as text
 		return fault{"tls.key-mismatch", evidence}
 	}
-	raw, err := x.dial(ctx, to.to)
+	everything := o
+	everything.oldest, everything.all = tls.VersionTLS10, true
+	tolerant, err := again(everything)
 	if err != nil {
 		return fault{"tls.handshake", append(evidence, fmt.Sprintf("the second connection failed: %v", err))}
 	}
-	tolerant := shake(ctx, raw, offer{name: o.name, pair: o.pair, oldest: tls.VersionTLS10, newest: o.newest, all: true})
 	defer tolerant.close()
 	if len(tolerant.chain) == 0 {
 		return fault{"tls.handshake", append(evidence, fmt.Sprintf("with every version and cipher suite on offer: %v", tolerant.err))}
 	}
-	first.chain = tolerant.chain
+	h.chain = tolerant.chain
 	if tolerant.rejects(tolerant.err) {
-		first.asked, first.err = true, tolerant.err
+		h.asked, h.err = true, tolerant.err
 	}
 	s := tolerant.state
 	evidence = append(evidence, fmt.Sprintf("with everything on offer the peer takes TLS %s, %s", versionName(s.Version), tls.CipherSuiteName(s.CipherSuite)))
@@ -191,4 +195,15 @@ func (x *exam) whyNot(ctx context.Context, first *handshake, to *dialed, o offer
 		return fault{"tls.version", append(evidence, fmt.Sprintf("the oldest version allowed here is TLS %s", versionName(o.oldest)))}
 	}
 	return fault{"tls.cipher", evidence}
+}
+
+// again makes a handshake over a new connection.
+func (x *exam) again(ctx context.Context, to *dialed) func(offer) (*handshake, error) {
+	return func(o offer) (*handshake, error) {
+		raw, err := x.dial(ctx, to.to)
+		if err != nil {
+			return nil, err
+		}
+		return shake(ctx, raw, o), nil
+	}
 }

@@ -46,6 +46,9 @@ type deployment struct {
 	xmpp         config.XMPPDomain
 	problem      error
 
+	xmppCertificate config.Certificate // of the gateway's configuration, for XMPP servers
+	trusted         *x509.CertPool     // authorities that the outside trusts
+
 	status string // of the running gateway
 
 	allow      map[string]string
@@ -236,11 +239,11 @@ func (d *deployment) run(t *testing.T, f func(*testing.T, *built)) {
 				Hostname: d.hostname,
 				SIP: config.SIP{Listen: ":5061", Certificate: config.Certificate{Cert: "gateway.pem", Key: "gateway.key", Pair: gatewayPair, Roots: roots("gateway")},
 					Domains: map[string]config.SIPDomain{"contoso.com": d.sip}},
-				XMPP: config.XMPP{Listen: ":5269", Domains: map[string]config.XMPPDomain{"gmail.com": d.xmpp}},
+				XMPP: config.XMPP{Listen: ":5269", Certificate: d.xmppCertificate, Domains: map[string]config.XMPPDomain{"gmail.com": d.xmpp}},
 			}},
 			edge: doctor.Edge{Network: n.Host("edge"), Name: "sip.contoso.com", Allow: d.allow, Certificate: edgePair, Roots: roots("edge"),
 				Log: func() []string { return d.log }},
-			outside: doctor.Outside{Network: n.Host("outside"), Domain: "contoso.com", Addresses: d.addresses},
+			outside: doctor.Outside{Network: n.Host("outside"), Domain: "contoso.com", Addresses: d.addresses, Roots: d.trusted},
 		})
 	})
 }

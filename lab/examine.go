@@ -36,7 +36,7 @@ func (w *world) examine(ctx context.Context, from string) []doctor.Finding {
 	}
 	if _, ok := w.topology.Hosts["outside"]; ok && w.owns("outside") {
 		for _, domain := range w.sipDomains() {
-			add(doctor.FromOutside, doctor.Outside{Network: w.on("outside", "doctor"), Domain: domain, Addresses: w.publicAddresses()}.Examine)
+			add(doctor.FromOutside, doctor.Outside{Network: w.on("outside", "doctor"), Domain: domain, Addresses: w.publicAddresses(), Roots: w.papers.trusted("outside")}.Examine)
 		}
 	}
 	results := make([][]doctor.Finding, len(examinations))

@@ -15,10 +15,12 @@ var alike = map[string]string{
 	"gateway tls.name-mismatch, edge tls.name-mismatch": "an alias and a wildcard are both not the name; the evidence has the names in the certificate.",
 	"gateway net.idle-timeout":                          "they are one fault, and differ in what the firewall does with what comes for a forgotten connection; the evidence says how connections broke.",
 	"gateway xmpp.dialback":                             "a key that is refused and one that nobody confirms are both no proof; the evidence has the reason that the gateway noted.",
-	"gateway xmpp.negotiation":                          "to the stream they are one fault: what the two sides accept as proof has nothing in common, be it by their settings or because a certificate is none. The evidence has what each offers, and the gateway's words on the certificate, theirs or ours.",
-	"gateway xmpp.tls-policy":                           "they are one fault: one side demands TLS and the other forbids it. The evidence has what each wants.",
-	"outside net.filtered":                              "a port that is shut and one that is open under another number are both silent. The firewall's rules tell.",
-	"outside net.refused":                               "the firewall's reset and that of a machine on which nothing listens are the same segment. Not even the gateway's socket table tells, which sees no attempt in either case: the firewall's rules and forwards are next.",
+	"gateway xmpp.peer-certificate":                     "they are one fault: the certificate proves nothing. Whether it has run out, names something else, was revoked or comes from nobody that is known is in the evidence.",
+	"gateway xmpp.negotiation, gateway xmpp.own-certificate, outside xmpp.own-certificate": "they are one fault: our certificate proves nothing. Why not is in the evidence.",
+	"gateway xmpp.negotiation": "to the stream they are one fault: what the two sides accept as proof has nothing in common. The evidence has what each offers.",
+	"gateway xmpp.tls-policy":  "they are one fault: one side demands TLS and the other forbids it. The evidence has what each wants.",
+	"outside net.filtered":     "a port that is shut and one that is open under another number are both silent. The firewall's rules tell.",
+	"outside net.refused":      "the firewall's reset and that of a machine on which nothing listens are the same segment. Not even the gateway's socket table tells, which sees no attempt in either case: the firewall's rules and forwards are next.",
 }
 
 // why is the justification of a group, or empty.
