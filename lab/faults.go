@@ -18,7 +18,8 @@ import (
 func Matrix(ctx context.Context, all []*scenario.Scenario, o Options, parallel int) (matrix.Matrix, []*scenario.Scenario, []Failure) {
 	var m matrix.Matrix
 	faults, also := scenario.Faults(all)
-	results := surveyAll(ctx, faults, o, parallel)
+	results := make([]*Result, len(faults))
+	inParallel(ctx, len(faults), parallel, func(i int) { results[i] = Survey(faults[i], o) })
 	var failures []Failure
 	for i, r := range results {
 		if r == nil {
@@ -34,7 +35,7 @@ func Matrix(ctx context.Context, all []*scenario.Scenario, o Options, parallel i
 // PairsResult is what came of all pairs.
 type PairsResult struct {
 	Pairs     int                     // how many there are
-	Conflicts int                     // that cannot be had: both change the same thing, each to something else
+	Conflicts int                     // that cannot be had: the two exclude each other
 	Run       int                     // that were run
 	Both      int                     // with all findings of both
 	Hidden    int                     // in which one fault hides something of the other
@@ -56,37 +57,33 @@ func Pairs(ctx context.Context, library scenario.Library, all []*scenario.Scenar
 	for i, s := range faults {
 		alone[s] = m[i].Findings
 	}
-	pairs, err := library.Pairs(faults)
-	if err != nil {
-		return p, err
-	}
+	pairs, join := library.Pairs(faults)
 	p.Pairs = len(pairs)
-	var possible []scenario.Pair
-	var both []*scenario.Scenario
-	for _, pair := range pairs {
-		if pair.Conflict != "" {
-			p.Conflicts++
-			continue
-		}
-		possible = append(possible, pair)
-	}
-	if sample > 0 && sample < len(possible) {
+	if sample > 0 && sample < len(pairs) {
 		random := rand.New(rand.NewPCG(o.Seed, 0))
-		random.Shuffle(len(possible), func(i, j int) { possible[i], possible[j] = possible[j], possible[i] })
-		possible = possible[:sample]
+		random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+		pairs = pairs[:sample]
 	}
-	for _, pair := range possible {
-		both = append(both, pair.Both)
-	}
-	for i, r := range surveyAll(ctx, both, o, parallel) {
-		if r == nil {
+	// Of each run only what was found remains: thousands of deployments do not have to be in memory at once.
+	runs := make([]*pairRun, len(pairs))
+	inParallel(ctx, len(pairs), parallel, func(i int) {
+		both, err := join(pairs[i])
+		if err != nil {
+			runs[i] = &pairRun{excluded: true}
+			return
+		}
+		r := Survey(both, o)
+		runs[i] = &pairRun{excluded: r.contradictory, found: sift(r.Findings), failures: r.Failures}
+	})
+	for i, r := range runs {
+		switch {
+		case r == nil:
 			return p, context.Cause(ctx)
+		case r.excluded:
+			p.Conflicts++
+		default:
+			p.judge(pairs[i], alone, r, each)
 		}
-		if r.contradictory {
-			p.Conflicts++ // each patch is half of what the gateway's check of its configuration refuses
-			continue
-		}
-		p.judge(possible[i], alone, r, each)
 	}
 	if p.Conflicts+p.Run == p.Pairs {
 		p.judgeRules()
@@ -94,9 +91,15 @@ func Pairs(ctx context.Context, library scenario.Library, all []*scenario.Scenar
 	return p, nil
 }
 
-func (p *PairsResult) judge(pair scenario.Pair, alone map[*scenario.Scenario]matrix.Findings, r *Result, each func(scenario.Pair, matrix.Verdict)) {
-	found := sift(r.Findings)
-	v := matrix.Judge(alone[pair.A], alone[pair.B], found)
+// pairRun is what came of one pair.
+type pairRun struct {
+	excluded bool // the two cannot be had together
+	found    matrix.Findings
+	failures []Failure
+}
+
+func (p *PairsResult) judge(pair scenario.Pair, alone map[*scenario.Scenario]matrix.Findings, r *pairRun, each func(scenario.Pair, matrix.Verdict)) {
+	v := matrix.Judge(alone[pair.A], alone[pair.B], r.found)
 	p.Run++
 	if len(v.New) == 0 && !(v.HiddenA && v.HiddenB) {
 		for _, h := range v.Hidings {
@@ -105,8 +108,8 @@ func (p *PairsResult) judge(pair scenario.Pair, alone map[*scenario.Scenario]mat
 	}
 	switch {
 	case v.Wrong != "":
-		p.Failures = append(p.Failures, Failure{whole(pair.Both), fmt.Sprintf("%s: %s\n    %s: %s\n    %s: %s\n    both: %s", pair.Both.Name, v.Wrong,
-			pair.A.Name, alone[pair.A], pair.B.Name, alone[pair.B], found)})
+		p.Failures = append(p.Failures, Failure{whole(pair.A), fmt.Sprintf("%s: %s\n    %s: %s\n    %s: %s\n    both: %s", pair.Name(), v.Wrong,
+			pair.A.Name, alone[pair.A], pair.B.Name, alone[pair.B], r.found)})
 	case v.Rule != nil:
 		p.Listed++
 		p.Rules[*v.Rule]++
@@ -115,8 +118,8 @@ func (p *PairsResult) judge(pair scenario.Pair, alone map[*scenario.Scenario]mat
 	default:
 		p.Both++
 	}
-	for _, f := range r.Failures {
-		p.Failures = append(p.Failures, Failure{f.Pos, pair.Both.Name + ": " + f.Message})
+	for _, f := range r.failures {
+		p.Failures = append(p.Failures, Failure{f.Pos, pair.Name() + ": " + f.Message})
 	}
 	if each != nil {
 		each(pair, v)
@@ -140,20 +143,19 @@ func (p *PairsResult) judgeRules() {
 	}
 }
 
-// surveyAll surveys scenarios, at most parallel at once, until ctx ends. What was not run by then is nil.
-func surveyAll(ctx context.Context, all []*scenario.Scenario, o Options, parallel int) []*Result {
-	results := make([]*Result, len(all))
+// inParallel does n things, at most parallel at once, until ctx ends.
+func inParallel(ctx context.Context, n, parallel int, do func(int)) {
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range max(1, parallel) {
 		workers.Go(func() {
 			for i := range next {
-				results[i] = Survey(all[i], o)
+				do(i)
 			}
 		})
 	}
 feed:
-	for i := range all {
+	for i := range n {
 		select {
 		case next <- i:
 		case <-ctx.Done():
@@ -162,7 +164,6 @@ feed:
 	}
 	close(next)
 	workers.Wait()
-	return results
 }
 
 // sift keeps of findings who found what.

@@ -101,5 +101,5 @@ func sayPair(p scenario.Pair, v matrix.Verdict) string {
 	case v.HiddenB:
 		said = p.A.Name + " hides something of " + p.B.Name
 	}
-	return p.Both.Name + ": " + said
+	return p.Name() + ": " + said
 }

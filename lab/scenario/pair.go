@@ -8,51 +8,39 @@ import (
 	"fedlab/internal/strictyaml"
 )
 
-// Pair is two scenarios in one deployment. It has both patches and neither's expectations; of the steps it has the messages that
-// the users of both send.
-type Pair struct {
-	A, B *Scenario
+// Pair is two scenarios that stand on one topology.
+type Pair struct{ A, B *Scenario }
 
-	Both     *Scenario // nil: the two cannot be had together
-	Conflict string    // the place that both patches change, each to something else, or what is wrong with both at once; empty if Both is there
-}
+// Name is the names of both.
+func (p Pair) Name() string { return p.A.Name + " + " + p.B.Name }
 
-// Pairs makes every pair of the scenarios that stand on one topology, in the order in which they come. The scenarios come from [Library.Load], so what
-// is wrong with two of them at once is wrong with neither alone: they exclude each other.
-func (l Library) Pairs(all []*Scenario) ([]Pair, error) {
+// Pairs lists every pair of the scenarios, in the order in which they come, and gives the function that makes one scenario of a pair: in one
+// deployment, with both patches and neither's expectations, and of the steps with the messages that the users of both send. An error says why the two exclude each
+// other: both patches change one place, each to something else; or what is right alone, as all that [Library.Load] gives, is wrong together. The function may be called from many
+// goroutines.
+func (l Library) Pairs(all []*Scenario) ([]Pair, func(Pair) (*Scenario, error)) {
 	r := reader{library: l, topologies: map[string]*strictyaml.Node{}}
 	var pairs []Pair
 	for i, a := range all {
+		r.topology(a.Topology, a.Patch)
 		for _, b := range all[i+1:] {
 			if a.Topology == b.Topology {
-				pairs = append(pairs, r.pair(a, b))
+				pairs = append(pairs, Pair{a, b})
 			}
 		}
 	}
-	return pairs, r.list.Err()
-}
-
-func (r *reader) pair(a, b *Scenario) Pair {
-	p := Pair{A: a, B: b}
-	patch, conflict := strictyaml.Union(a.Patch, b.Patch)
-	if conflict != nil {
-		p.Conflict = strings.Join(conflict, ".")
-		return p
+	return pairs, func(p Pair) (*Scenario, error) {
+		patch, conflict := strictyaml.Union(p.A.Patch, p.B.Patch)
+		if conflict != nil {
+			return nil, fmt.Errorf("both patches change %s, each to something else", strings.Join(conflict, "."))
+		}
+		both := reader{library: l}
+		deployed, _ := both.check(strictyaml.Merge(r.topologies[p.A.Topology], patch, &both.list))
+		return &Scenario{
+			Name: p.Name(), File: p.A.File, Title: fmt.Sprintf("%s; %s", p.A.Title, p.B.Title), Topology: p.A.Topology, Patch: patch,
+			Steps: append(p.A.Talk(), p.B.Talk()...), Deployed: deployed,
+		}, both.list.Err()
 	}
-	p.Both = &Scenario{
-		Name: a.Name + " + " + b.Name, File: a.File, Title: fmt.Sprintf("%s; %s", a.Title, b.Title), Topology: a.Topology, Patch: patch,
-		Steps: append(a.Talk(), b.Talk()...),
-	}
-	tree := r.topology(a.Topology, patch)
-	if tree == nil {
-		return p
-	}
-	both := reader{library: r.library, topologies: r.topologies}
-	p.Both.Deployed, _ = both.check(strictyaml.Merge(tree, patch, &both.list))
-	if err := both.list.Err(); err != nil {
-		p.Both, p.Conflict = nil, err.Error()
-	}
-	return p
 }
 
 // Talk is what the users of a scenario send to each other, and the pauses that they make. A pause at the beginning is none.

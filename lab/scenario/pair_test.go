@@ -30,17 +30,17 @@ func TestFaultsAndPairs(t *testing.T) {
 	if got := strings.Join(names(faults), " "); got != "one/a one/b one/c one/d one/e" || len(also[0]) != 1 || also[0][0] != "one/again" || also[1] != nil {
 		t.Fatalf("faults %s, also %v", got, also)
 	}
-	pairs, err := library.Pairs(faults)
-	if err != nil || len(pairs) != 10 {
-		t.Fatalf("%d pairs, %v", len(pairs), err)
+	pairs, join := library.Pairs(faults)
+	if len(pairs) != 10 {
+		t.Fatalf("%d pairs", len(pairs))
 	}
-	if p := pairs[0]; p.Both.Name != "one/a + one/b" || p.Both.Deployed.Hosts["a"].Resolver[0].String() != "10.0.0.2" || len(p.Both.Deployed.Hosts["b"].Resolver) != 0 {
-		t.Errorf("a and b: %+v", p.Both)
+	both, err := join(pairs[0])
+	if err != nil || both.Name != "one/a + one/b" || both.Deployed.Hosts["a"].Resolver[0].String() != "10.0.0.2" || len(both.Deployed.Hosts["b"].Resolver) != 0 {
+		t.Errorf("a and b: %+v, %v", both, err)
 	}
-	if p := pairs[1]; p.Both != nil || p.Conflict != "hosts.a.resolver" {
-		t.Errorf("a and c: %+v, conflict %q", p.Both, p.Conflict)
-	}
-	if p := pairs[9]; p.Both != nil || !strings.Contains(p.Conflict, "10.0.0.7") {
-		t.Errorf("d and e: %+v, conflict %q", p.Both, p.Conflict)
+	for i, want := range map[int]string{1: "hosts.a.resolver", 9: "10.0.0.7"} {
+		if _, err := join(pairs[i]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", pairs[i].Name(), err, want)
+		}
 	}
 }
