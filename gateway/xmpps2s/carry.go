@@ -95,7 +95,7 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 				c.finish()
 				return c.wrote
 			case <-ctx.Done():
-				c.close()
+				c.close(nil)
 				return c.wrote
 			}
 		}
@@ -103,16 +103,24 @@ func (l *link) carry(ctx context.Context, st *stream) (wrote bool) {
 			c.abort(why)
 			return c.wrote
 		}
+		if st.peersUse == nil && c.outlived() {
+			l.s.log.Info("outgoing stream closed", "pair", l.pair, "reason", "the peer's certificate has ended")
+			c.close(outlived)
+			return true
+		}
 		if time.Since(c.lastUsed()) >= l.s.cfg.IdleTimeout && !l.waiting() {
 			if in := st.peersUse; in != nil && in.opener != l.pair {
 				return true // who opened it will close it; what is written next may borrow it again
 			}
 			l.s.log.Info("idle outgoing stream closed", "pair", l.pair)
-			c.close()
+			c.close(nil)
 			return true
 		}
 	}
 }
+
+// outlived reports whether the certificate has ended that proves the peer.
+func (c *carrier) outlived() bool { return !c.st.until.IsZero() && !time.Now().Before(c.st.until) }
 
 func (c *carrier) raw() *counted { return c.st.ends.conn.(*counted) }
 
@@ -150,6 +158,9 @@ func (c *carrier) pause() time.Duration {
 	d := c.s.cfg.IdleTimeout - time.Since(c.lastUsed())
 	if len(c.unconfirmed) > 0 {
 		d = min(d, c.look)
+	}
+	if until := c.st.until; !until.IsZero() && c.st.peersUse == nil {
+		d = min(d, time.Until(until))
 	}
 	if due := c.due(); !due.IsZero() {
 		d = min(d, time.Until(due))
@@ -248,14 +259,18 @@ func (c *carrier) finish() {
 	c.lost(c.to + " ended the stream: " + c.ended.reason.Error())
 }
 
-// close ends the stream in order: what was written is read by the peer before it answers (RFC 6120 §4.4).
-func (c *carrier) close() {
+// close ends the stream in order: what was written is read by the peer before it answers (RFC 6120 §4.4). f, if there is one, says why.
+func (c *carrier) close(f *fault) {
+	last := closeTag
+	if f != nil {
+		last = f.xml()
+	}
 	if in := c.st.peersUse; in != nil {
-		in.end(nil)
+		in.end(f)
 		<-c.ended.done
 		c.settle()
 	} else {
-		c.st.write(closeTag)
+		c.st.write(last)
 		c.st.closeAt(time.Now().Add(c.s.cfg.CloseTimeout))
 		<-c.ended.done
 		c.settle()

@@ -109,7 +109,7 @@ func TestIdentities(t *testing.T) {
 				cert := make(c.cn, c.san, critical, now.Add(-time.Hour), now.Add(time.Hour))
 				pool := x509.NewCertPool()
 				pool.AddCert(cert)
-				if err := verifyPeer([]*x509.Certificate{cert}, c.domain, pool, nil, ""); (err == nil) != c.ok {
+				if _, err := verifyPeer([]*x509.Certificate{cert}, c.domain, pool, nil, ""); (err == nil) != c.ok {
 					t.Errorf("critical %v: %v", critical, err)
 				}
 			})
@@ -119,24 +119,24 @@ func TestIdentities(t *testing.T) {
 	sum := sha256.Sum256(good.Raw)
 	pin := hex.EncodeToString(sum[:])
 	t.Run("S23 pins", func(t *testing.T) {
-		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, pin[:2]+":"+pin[2:]); err != nil {
+		if _, err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, pin[:2]+":"+pin[2:]); err != nil {
 			t.Error(err)
 		}
-		if err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, "00"+pin[2:]); err == nil {
+		if _, err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, "00"+pin[2:]); err == nil {
 			t.Error("another certificate than the pinned one")
 		}
 	})
 	t.Run("S23 untrusted, expired, none", func(t *testing.T) {
-		if verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, "") == nil {
+		if _, err := verifyPeer([]*x509.Certificate{good}, "example.org", x509.NewCertPool(), nil, ""); err == nil {
 			t.Error("untrusted")
 		}
 		expired := make("", san([]string{"example.org"}), false, now.Add(-2*time.Hour), now.Add(-time.Hour))
 		pool := x509.NewCertPool()
 		pool.AddCert(expired)
-		if verifyPeer([]*x509.Certificate{expired}, "example.org", pool, nil, "") == nil {
+		if _, err := verifyPeer([]*x509.Certificate{expired}, "example.org", pool, nil, ""); err == nil {
 			t.Error("expired")
 		}
-		if verifyPeer(nil, "example.org", pool, nil, "") == nil {
+		if _, err := verifyPeer(nil, "example.org", pool, nil, ""); err == nil {
 			t.Error("none")
 		}
 	})
@@ -165,7 +165,7 @@ func TestRevokedPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, p := range pairs {
-		err := verifyPeer([]*x509.Certificate{p.Leaf(), a.Issuing()}, "example.org", pki.Roots(a), lists, "")
+		_, err := verifyPeer([]*x509.Certificate{p.Leaf(), a.Issuing()}, "example.org", pki.Roots(a), lists, "")
 		if errors.Is(err, revocation.ErrRevoked) != (i == 0) || i > 0 && err != nil {
 			t.Errorf("certificate %d: %v", i, err)
 		}

@@ -89,6 +89,9 @@ func (in *incoming) converse(ctx context.Context) {
 			in.share(p)
 		}
 	}
+	if until := in.st.until; !until.IsZero() && (in.st.proven || in.opener != (pair{})) {
+		defer time.AfterFunc(time.Until(until), func() { in.end(outlived) }).Stop()
+	}
 	err := survive(func() error { return in.read(ctx) })
 	stop()
 	cancel()

@@ -1,7 +1,9 @@
 package xmpps2s
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +142,56 @@ func TestProofs(t *testing.T) {
 			if s := l.s.Status().Links[0]; s.Up || s.Proof != (Proof{}) {
 				t.Errorf("without a stream: %+v", s)
 			}
+		})
+	}
+}
+
+// S52: a stream ends when the certificate does that proves the peer; the next message goes over a new one (RFC 6120 §13.7.2.3).
+func TestCertificateEndsMeanwhile(t *testing.T) {
+	for name, pinned := range map[string]bool{"verified": false, "pinned, which takes the place of its dates": true} {
+		var c *certs
+		var short tls.Certificate
+		row(t, name, func(cfg *Config) {
+			c = newCerts(t)
+			p, err := c.authority.Issue(pki.Leaf{Subject: "gmail.com", Names: []string{"gmail.com"}, Server: true, NotAfter: time.Now().Add(5 * time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			short = p.TLS()
+			policy := strict
+			if pinned {
+				policy.Pin = fmt.Sprintf("%x", sha256.Sum256(short.Certificate[0]))
+			}
+			cfg.Domains["gmail.com"], cfg.Certificate, cfg.Roots = policy, &c.contoso, pki.Roots(c.authority)
+		}, func(t *testing.T, l *lab) {
+			began := time.Now()
+			theirs := l.connect()
+			if !theirs.provesBy(short) {
+				t.Fatal("the certificate is no proof")
+			}
+			out := l.send(im.Message{Body: "before"})
+			ours := l.accept()
+			ours.believes(short)
+			ours.expect("before")
+			delivered(t, out)
+			if !pinned {
+				for _, p := range []*peer{theirs, ours} {
+					p.expect("<reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>")
+					p.expect("</stream:stream>")
+					p.conn.Close()
+				}
+				if took := time.Since(began); took < 5*time.Minute || took > 5*time.Minute+time.Second {
+					t.Errorf("after %v", took)
+				}
+				out = l.send(im.Message{Body: "after"})
+				ours = l.accept()
+				ours.believes(c.gmail)
+			} else {
+				time.Sleep(6 * time.Minute)
+				out = l.send(im.Message{Body: "after"})
+			}
+			ours.expect("after")
+			delivered(t, out)
 		})
 	}
 }

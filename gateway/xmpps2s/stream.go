@@ -31,6 +31,7 @@ type stream struct {
 	direct   bool                 // and came before the first header (XEP-0368)
 	peerCert *tls.ConnectionState // what the peer showed, when secure
 	certErr  error                // why what it showed does not prove its domain
+	until    time.Time            // when what it showed ends, where it proves its domain; zero: never
 	proven   bool                 // SASL EXTERNAL has succeeded for the domains of the headers
 	refused  bool                 // the peer refused SASL EXTERNAL
 	offers   offers               // the peer's features
