@@ -59,6 +59,9 @@ func (d *Decoder) Expect(n *Node, kind Kind) bool {
 	if kind == Sequence && n.Kind != Null {
 		m.Message += "; begin each of its entries with a dash"
 	}
+	if kind == Sequence && n.Kind == Scalar {
+		m.Suggestion = fmt.Sprintf("[%s]", clip(n.Text))
+	}
 	return false
 }
 
@@ -141,27 +144,25 @@ func (d *Decoder) structure(n *Node, v reflect.Value) {
 		p.SetPos(n.Pos())
 	}
 	fields := Fields(v.Type())
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.Key
+	}
 	if n.Kind == Scalar {
-		d.At(n, "%s has to be %s, not %s", d.What(), Mapping, n.Kind).Suggestion = longForm(n, fields)
+		m := d.At(n, "%s has to be %s, not %s", d.What(), Mapping, n.Kind)
+		if m.Suggestion = longForm(n, fields); m.Suggestion == "" {
+			m.Message += "; its keys are " + enumerate(known)
+		}
 		return
 	}
 	if !d.Expect(n, Mapping) {
 		return
 	}
-	known := make([]string, len(fields))
-	for i, f := range fields {
-		known[i] = f.Key
-	}
 	var meant []string // keys that are there, but misspelt: one mistake each is enough
 	for _, e := range n.Entries {
 		i := slices.Index(known, e.Key.Text)
 		if i < 0 {
-			if key := below(e.Key.Text, fields); key != "" && Nearest(e.Key.Text, known) == "" {
-				d.At(e.Key, "unknown key %q; it belongs one level deeper, into %s", clip(e.Key.Text), key).Suggestion = fmt.Sprintf("%s: {%s: …}", key, clip(e.Key.Text))
-				continue
-			}
-			d.Unknown(e.Key, "key", clip(e.Key.Text), known)
-			meant = append(meant, Nearest(e.Key.Text, known))
+			meant = append(meant, d.unknownKey(n, e, fields, known))
 			continue
 		}
 		d.within(e.Key.Text, func() { d.value(e.Value, v.FieldByIndex(fields[i].Index), fields[i].Tag) })
@@ -171,6 +172,31 @@ func (d *Decoder) structure(n *Node, v reflect.Value) {
 			d.At(n, "%s lacks the key %q", d.What(), f.Key)
 		}
 	}
+}
+
+// unknownKey reports a key of n that none of the fields has, and returns the one that is meant if that is clear. What a patch removes below
+// an unknown key is no mistake of its own.
+func (d *Decoder) unknownKey(n *Node, e Entry, fields []Field, known []string) (meant string) {
+	d.forgetRemovals(e.Value)
+	key := clip(e.Key.Text)
+	if head, tail, colon := strings.Cut(key, ":"); colon && e.Value.Text == "" && slices.Contains(known, head) {
+		d.At(e.Key, "unknown key %q; write a space behind the colon of a key", key).Suggestion = head + ": " + tail
+		return head
+	}
+	if near := Nearest(e.Key.Text, known); near != "" {
+		d.Unknown(e.Key, "key", key, known)
+		return near
+	}
+	if outer := below(n, e.Key.Text, fields); outer != "" {
+		d.At(e.Key, "unknown key %q; it belongs one level deeper, into %s", key, outer).Suggestion = fmt.Sprintf("%s: {%s: …}", outer, key)
+		return ""
+	}
+	if i := n.index(e.Key.Text); i > 0 && e.Value.Kind == Null && e.Value.Text == "" && n.Entries[i-1].Key.line == e.Key.line {
+		d.At(e.Key, "unknown key %q; a text with a comma in it has to stand in quotes", key)
+		return ""
+	}
+	d.Unknown(e.Key, "key", key, known)
+	return ""
 }
 
 // longForm is a mapping with a single value in it, where it is clear which key that is: the only one that is needed.
@@ -190,9 +216,10 @@ func longForm(n *Node, fields []Field) string {
 	return fmt.Sprintf("{%s: %s}", needed, clip(n.Text))
 }
 
-// below is the only field that is a mapping with this key in it, empty if there is none or more than one.
-func below(key string, fields []Field) string {
-	found := ""
+// below is the field that is a mapping with this key in it: the only one of those that n has, or else the only one of all. Empty if there
+// is none, or more.
+func below(n *Node, key string, fields []Field) string {
+	var all, given []string
 	for _, f := range fields {
 		t := f.Type
 		if t.Kind() == reflect.Pointer {
@@ -204,12 +231,17 @@ func below(key string, fields []Field) string {
 		if !slices.ContainsFunc(Fields(t), func(inner Field) bool { return inner.Key == key }) {
 			continue
 		}
-		if found != "" {
-			return ""
+		all = append(all, f.Key)
+		if n.index(f.Key) >= 0 {
+			given = append(given, f.Key)
 		}
-		found = f.Key
 	}
-	return found
+	for _, found := range [][]string{given, all} {
+		if len(found) == 1 {
+			return found[0]
+		}
+	}
+	return ""
 }
 
 // Field is a struct's field as it stands in files.
@@ -298,7 +330,7 @@ func (d *Decoder) boolean(n *Node, v reflect.Value) {
 		return
 	}
 	if n.Quoted || n.Text != "true" && n.Text != "false" {
-		m := d.At(n, "%s has to be true or false, not %q", d.What(), clip(n.Text))
+		m := d.At(n, "%s has to be true or false%s, not %q", d.What(), unquoted(n), clip(n.Text))
 		switch strings.ToLower(n.Text) {
 		case "yes", "on", "true", "y":
 			m.Suggestion = "true"
@@ -310,7 +342,16 @@ func (d *Decoder) boolean(n *Node, v reflect.Value) {
 	v.SetBool(n.Text == "true")
 }
 
+// unquoted says what else is wrong with a number or truth value that stands in quotes.
+func unquoted(n *Node) string {
+	if n.Quoted {
+		return " without quotes"
+	}
+	return ""
+}
+
 var (
+	shortNumber   = regexp.MustCompile(`^([1-9][0-9]{0,8})([kmg])$`)
 	wholeNumber   = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,18})$`)
 	decimalNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?$`)
 )
@@ -321,7 +362,10 @@ func (d *Decoder) integer(n *Node, v reflect.Value, tag reflect.StructTag) {
 	}
 	number, err := strconv.ParseInt(n.Text, 10, 64)
 	if n.Quoted || err != nil || !wholeNumber.MatchString(n.Text) {
-		d.At(n, "%s has to be a whole number, not %q", d.What(), clip(n.Text))
+		m := d.At(n, "%s has to be a whole number%s, not %q", d.What(), unquoted(n), clip(n.Text))
+		if short := shortNumber.FindStringSubmatch(strings.ToLower(n.Text)); short != nil {
+			m.Suggestion = short[1] + map[string]string{"k": "000", "m": "000000", "g": "000000000"}[short[2]]
+		}
 		return
 	}
 	if outside(tag, float64(number)) {
@@ -343,7 +387,10 @@ func (d *Decoder) float(n *Node, v reflect.Value, tag reflect.StructTag) {
 	}
 	number, err := strconv.ParseFloat(n.Text, 64)
 	if n.Quoted || err != nil || !decimalNumber.MatchString(n.Text) {
-		d.At(n, "%s has to be a number, not %q", d.What(), clip(n.Text))
+		m := d.At(n, "%s has to be a number%s, not %q", d.What(), unquoted(n), clip(n.Text))
+		if percent, err := strconv.ParseFloat(strings.TrimSuffix(n.Text, "%"), 64); err == nil && strings.HasSuffix(n.Text, "%") {
+			m.Suggestion = strconv.FormatFloat(percent/100, 'g', 6, 64)
+		}
 		return
 	}
 	if outside(tag, number) {

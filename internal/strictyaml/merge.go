@@ -1,5 +1,7 @@
 package strictyaml
 
+import "fmt"
+
 // Merge lays a patch over a tree, as RFC 7386 lays one JSON document over another: mappings are merged key by key, null
 // removes a key, anything else replaces what was there. Neither tree is changed, and each node of the result keeps the
 // file and place it was read from; a merged mapping stands where the patch has it.
@@ -20,8 +22,10 @@ func Merge(base, patch *Node, l *List) *Node {
 		i := merged.index(e.Key.Text)
 		switch {
 		case e.Value.Kind == Null && i < 0:
-			m := l.At(e.Key, "null removes %q, but there is none to remove", clip(e.Key.Text))
-			m.Suggestion = Nearest(e.Key.Text, merged.Keys())
+			m := &Mistake{Pos: e.Key.Pos(), Excerpt: e.Key.src.line(e.Key.line), within: merged}
+			m.Message = fmt.Sprintf("null removes %q, but there is none to remove", clip(e.Key.Text))
+			m.suggest(e.Key.Text, merged.Keys())
+			l.Add(m)
 		case e.Value.Kind == Null:
 			merged.Entries = append(merged.Entries[:i:i], merged.Entries[i+1:]...)
 		case i < 0:

@@ -35,6 +35,8 @@ type Mistake struct {
 	Suggestion string // what was probably meant; empty if nothing is near
 	Excerpt    string // the line it stands in, without its end
 	Cause      error  // what errors.Is and errors.As look into; may be nil
+
+	within *Node // the mapping that Merge could not remove something from
 }
 
 // Error is the place and the message on one line, then the excerpt with a mark under the place, if there is one.
@@ -46,19 +48,35 @@ func (m *Mistake) Error() string {
 	}
 	if m.Line > 0 && m.Col > 0 && m.Excerpt != "" {
 		number := fmt.Sprint(m.Line)
-		fmt.Fprintf(&b, "\n    %s | %s\n    %s | ", number, m.Excerpt, strings.Repeat(" ", len(number)))
-		for i, r := range []rune(m.Excerpt) {
-			if i >= m.Col-1 {
-				break
-			}
-			if r != '\t' {
-				r = ' '
-			}
-			b.WriteRune(r)
-		}
-		b.WriteByte('^')
+		shown, mark := m.shown()
+		fmt.Fprintf(&b, "\n    %s | %s\n    %s | %s^", number, shown, strings.Repeat(" ", len(number)), mark)
 	}
 	return b.String()
+}
+
+// shown is the excerpt, cut to what a terminal can show of a long line around the place, and what stands below it before the mark.
+func (m *Mistake) shown() (excerpt, mark string) {
+	const widest, before = 160, 100
+	line, at := []rune(m.Excerpt), min(m.Col-1, len([]rune(m.Excerpt)))
+	var from int
+	if len(line) > widest && at > before {
+		from = min(at-before, len(line)-widest)
+	}
+	until := min(from+widest, len(line))
+	excerpt = string(line[from:until])
+	if from > 0 {
+		excerpt, mark = "… "+excerpt, "  "
+	}
+	if until < len(line) {
+		excerpt += " …"
+	}
+	for _, r := range line[from:at] {
+		if r != '\t' {
+			r = ' '
+		}
+		mark += string(r)
+	}
+	return excerpt, mark
 }
 
 // Unwrap is the cause.
@@ -131,17 +149,26 @@ func (l *List) At(n *Node, format string, args ...any) *Mistake {
 // Unknown reports a word that is none of the known ones, and suggests the nearest.
 func (l *List) Unknown(n *Node, what, word string, known []string) {
 	m := &Mistake{Pos: n.Pos(), Excerpt: n.src.line(n.line), Message: fmt.Sprintf("unknown %s %q", what, word)}
+	m.suggest(word, known)
+	l.Add(m)
+}
+
+// suggest names the known word that is nearest to word, or else those that there are.
+func (m *Mistake) suggest(word string, known []string) {
 	m.Suggestion = Nearest(word, known)
 	if m.Suggestion == "" && len(known) > 0 {
-		known = slices.Sorted(slices.Values(family(word, known)))
-		const shown = 20
-		if len(known) > shown {
-			m.Message += fmt.Sprintf("; known are %s and %d more", strings.Join(known[:shown], ", "), len(known)-shown)
-		} else {
-			m.Message += "; known are " + strings.Join(known, ", ")
-		}
+		m.Message += "; known are " + enumerate(family(word, known))
 	}
-	l.Add(m)
+}
+
+// enumerate is words as a sentence has them, sorted, and not too many.
+func enumerate(words []string) string {
+	const shown = 20
+	words = slices.Sorted(slices.Values(words))
+	if len(words) > shown {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:shown], ", "), len(words)-shown)
+	}
+	return strings.Join(words, ", ")
 }
 
 // family is those of the known words that begin like word up to its first dot ("tls."), or all if none does.
@@ -157,6 +184,14 @@ func family(word string, known []string) []string {
 		return known
 	}
 	return same
+}
+
+// forgetRemovals takes from the list what Merge said about a tree that nothing reads.
+func (l *List) forgetRemovals(n *Node) {
+	l.mistakes = slices.DeleteFunc(l.mistakes, func(m *Mistake) bool { return m.within == n })
+	for _, e := range n.Entries {
+		l.forgetRemovals(e.Value)
+	}
 }
 
 // Len is how many mistakes there are.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func (k Kind) String() string {
 // Node is one value in a file. Nodes are not changed once made; trees share them.
 type Node struct {
 	Kind    Kind
-	Text    string  // of a Scalar: its text, without quotes
+	Text    string  // of a Scalar: its text, without quotes; of a Null what stands there, if anything
 	Quoted  bool    // of a Scalar: it was written in quotes, so it is no number, truth value or null
 	Entries []Entry // of a Mapping: in the order of the file
 	Items   []*Node // of a Sequence
@@ -49,17 +48,12 @@ type source struct {
 	lines []string
 }
 
-// line is the text of a line for an excerpt, cut to what a terminal can show.
+// line is the text of a line for an excerpt.
 func (s *source) line(number int) string {
 	if s == nil || number < 1 || number > len(s.lines) {
 		return ""
 	}
-	const widest = 160
-	text := strings.ToValidUTF8(strings.TrimRight(s.lines[number-1], "\r"), "�")
-	if runes := []rune(text); len(runes) > widest {
-		return string(runes[:widest]) + " …"
-	}
-	return text
+	return strings.ToValidUTF8(strings.TrimRight(s.lines[number-1], "\r"), "�")
 }
 
 // Pos is where the node stands. One that was not read from a file, but handed on by another process, stands nowhere.
@@ -175,8 +169,12 @@ func Parse(name string, data []byte, l *List) *Node {
 		l.At(whole, "the file has %d bytes; at most %d are read", len(data), MaxBytes)
 		return whole
 	}
-	src.lines = strings.Split(string(data), "\n")
+	src.lines = strings.Split(strings.TrimPrefix(string(data), byteOrderMark), "\n")
 	whole.line, whole.col = 1, 1
+	if m := encodingMistake(src, data); m != nil {
+		l.Add(m)
+		return whole
+	}
 	root, second, err := parseYAML(data)
 	if err != nil {
 		l.Add(syntaxMistake(src, err))
@@ -223,57 +221,6 @@ func parseYAML(data []byte) (first, second *yaml.Node, err error) {
 	}
 	return first, second, nil
 }
-
-var yamlPlace = regexp.MustCompile(`^(?:line \d+: )?(?s:(.*))$`)
-
-// syntaxMistake is the YAML parser's error at its place. The parser names a line, often that of the beginning of what it did
-// not understand, and counts differently from error to error. So the place is found again: it is in the first line that cannot
-// be read when all lines before it can.
-func syntaxMistake(src *source, err error) *Mistake {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	m := &Mistake{Pos: Pos{File: src.name}, Message: "this is not YAML: " + yamlPlace.FindStringSubmatch(text)[1], Cause: ErrSyntax}
-	if strings.HasPrefix(m.Message, "this is not YAML: did not find expected ','") {
-		m.Message += "; a text inside braces or brackets that holds any of , ? : [ ] { } has to stand in quotes"
-	}
-	if strings.HasPrefix(m.Message, "this is not YAML: mapping values are not allowed") {
-		m.Message += `; a text with ": " in it has to stand in quotes`
-	}
-	if strings.HasPrefix(m.Message, "this is not YAML: did not find expected alphabetic or numeric character") {
-		m.Message += "; a text that begins with * or & has to stand in quotes"
-	}
-	line := src.firstUnreadable()
-	if line == 0 {
-		return m
-	}
-	m.Line, m.Excerpt = line, src.line(line)
-	indent := m.Excerpt[:len(m.Excerpt)-len(strings.TrimLeft(m.Excerpt, " \t"))]
-	m.Col = len(indent) + 1
-	if strings.Contains(indent, "\t") {
-		m.Message = "this line is indented with a tab; YAML wants spaces"
-	}
-	return m
-}
-
-// firstUnreadable is the line behind the longest beginning of the file that can be read, or 0 if finding it would take too long.
-func (s *source) firstUnreadable() int {
-	const mostLines, mostBytes = 500, 32 << 10
-	size := 0
-	for _, line := range s.lines {
-		size += len(line) + 1
-	}
-	if len(s.lines) > mostLines || size > mostBytes {
-		return 0
-	}
-	for n := len(s.lines) - 1; n > 0; n-- {
-		if _, _, err := parseYAML([]byte(strings.Join(s.lines[:n], "\n"))); err == nil {
-			return n + 1
-		}
-	}
-	return 1
-}
-
-// ErrSyntax is the cause of a mistake that kept the file from being read as YAML.
-var ErrSyntax = errors.New("not YAML")
 
 // converter makes Nodes of the parser's.
 type converter struct {

@@ -134,7 +134,21 @@ func TestOneMistake(t *testing.T) {
 		{strings.Repeat("a: {", MaxDepth+2) + strings.Repeat("}", MaxDepth+2), `nested more than 64 deep`},
 		{strings.Repeat("a", MaxBytes+1), `at most 1048576 are read`},
 		{"a: [" + strings.Repeat("1,", MaxNodes) + "]", `more than 100000 values`},
-		{"title: \xff\xfe", `this is not YAML`},
+		{"title: f\xfcr", `file.yaml:1:9: byte 0xfc is not UTF-8; save the file as UTF-8`},
+		{"\xff\xfet\x00", `file.yaml: the file is in UTF-16; save it as UTF-8`},
+		{"title: a\x00", `file.yaml:1:9: byte 0x00 is a control character`},
+		{"\ufefftitel: a", "file.yaml:1:1: unknown key \"titel\" (did you mean \"title\"?)\n    1 | titel: a\n      | ^"},
+		{"title: a\nhosts: {a: {interfaces: {}, loss: 5%}}", `loss has to be a number, not "5%" (did you mean "0.05"?)`},
+		{"title: a\nhosts: {a: {interfaces: {}, port: 2k}}", `port has to be a whole number, not "2k" (did you mean "2000"?)`},
+		{"title: a\nhosts: {a: {interfaces: {}, port: \"80\"}}", `port has to be a whole number without quotes, not "80"`},
+		{"title: a\nhosts: {a: {interfaces: {}, up: \"true\"}}", `up has to be true or false without quotes, not "true"`},
+		{"title: a\nhosts: {a: {interfaces: {}, resolver: 10.0.0.1}}", `begin each of its entries with a dash (did you mean "[10.0.0.1]"?)`},
+		{"title: a\nhosts: {a: {interfaces: {}, inner: x}}", `inner has to be a mapping, not a single value (did you mean "{interfaces: x}"?)`},
+		{"one line", `this has to be a mapping, not a single value (did you mean "{title: one line}"?)`},
+		{"title: a\nhosts: {a: {interfaces: {}, color:red}}", `file.yaml:2:29: unknown key "color:red"; write a space behind the colon of a key (did you mean "color: red"?)`},
+		{"title: a\nhosts: {a: {interfaces: {}, color: red, or green}}", `file.yaml:2:41: unknown key "or green"; a text with a comma in it has to stand in quotes`},
+		{"title: a\nhosts: {a: {interfaces: {}, inner:, port: 1, mtu: 1}}", `unknown key "mtu"; known are`},
+		{"title: a\nhosts:\n  a:\n    inner:\n    interfaces: {}\n    also: 1", `unknown key "also"; known are`},
 	}
 	for _, tt := range tests {
 		var f file
@@ -142,6 +156,50 @@ func TestOneMistake(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.60q:\ngot  %.400v\nwant %s", tt.text, err, tt.want)
 		}
+	}
+}
+
+// What is not YAML is reported where it begins to be none, and says what to write.
+func TestSyntax(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"title: Ports: two of them", `1:13: this is not YAML: a text with ": " in it has to stand in quotes`},
+		{"hosts: {a: b, c: d: e}", `1:19: this is not YAML: a text inside braces or brackets`},
+		{"hosts: {a: What? No}", `1:16: this is not YAML: a text inside braces or brackets`},
+		{"hosts: {a: b [c]}", `1:14: this is not YAML: a text inside braces or brackets`},
+		{"hosts: {a: {b: c}, d: e}}", `1:25: this is not YAML: nothing is open that this } could close`},
+		{"hosts: {a: [b}", `1:14: this is not YAML: this } cannot close the [ in column 12`},
+		{"hosts: {a: b\ntitle: c", `1:8: this is not YAML: this { has to be closed by a }, and is not`},
+		{"hosts: {a: b,\n  c: d, e: f: g}", `2:13: this is not YAML: a text inside braces or brackets`},
+		{"hosts: {a: b,\n\n  c: [d", `3:6: this is not YAML: this [ has to be closed by a ], and is not`},
+		{"hosts: {a: , b: [c, , d]}", `1:21: this is not YAML: nothing stands before this comma`},
+		{"title: \"a", `1:8: this is not YAML: this quote has no end in its line`},
+		{`title: "\"" b`, `1:13: this is not YAML: a quote or a bracket has ended the text before this`},
+		{"title: 'it''s' me'", `1:16: this is not YAML: a quote or a bracket has ended the text before this`},
+		{"title: @a", `1:8: this is not YAML: a text that begins with @ has to stand in quotes`},
+		{"title: *.a # b: c: d", `1:8: this is not YAML: a text that begins with * has to stand in quotes`},
+		{"a: b\ntitle:c\n\n# no\nd: e", `2:1: this is not YAML: the line has no key`},
+		{"title\na: b", `1:1: this is not YAML: the line has no key`},
+		{"a:\n  - b\n  -c", `3:3: this is not YAML: write a space behind the dash of a list`},
+		{"a:\n    b: c\n  d: e", `3:3: this is not YAML: did not find expected key; write the keys of a mapping`},
+		{"a: b\n  c: d", `2:3: this is not YAML: mapping values are not allowed in this context; write the keys of a mapping`},
+	}
+	for _, tt := range tests {
+		var l List
+		Parse("file.yaml", []byte(tt.text), &l)
+		err := l.Err()
+		if !errors.Is(err, ErrSyntax) || !strings.HasPrefix(err.Error(), "file.yaml:"+tt.want) {
+			t.Errorf("%q:\ngot  %v\nwant %s", tt.text, err, tt.want)
+		}
+	}
+}
+
+// Of a long line the part around the place is shown.
+func TestExcerptOfALongLine(t *testing.T) {
+	var f file
+	err := read(t, "title: a\nhosts: {"+strings.Repeat("a", 300)+": {interfaces: {}, prot: 1, color: "+strings.Repeat("b", 300)+"}}", &f)
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) < 3 || len([]rune(lines[1])) > 180 || strings.Index(lines[1], "prot") != strings.Index(lines[2], "^")+len("…")-1 {
+		t.Errorf("got\n%v", err)
 	}
 }
 
@@ -213,7 +271,7 @@ func show(n *Node) string {
 func TestMergedNodesKnowTheirFiles(t *testing.T) {
 	var l List
 	base := Parse("topology.yaml", []byte("title: a\nhosts:\n  one: {interfaces: {}, port: none}\n  two: {interfaces: {}}\n"), &l)
-	patch := Parse("scenario.yaml", []byte("hosts:\n  two:\n    port: lots\n  twoo: null\n"), &l)
+	patch := Parse("scenario.yaml", []byte("hosts:\n  two:\n    port: lots\n  twoo: null\nnothing: {here: null}\n"), &l)
 	var f file
 	Decode(Merge(base, patch, &l), &f, &l)
 	got := l.Err().Error()
@@ -225,6 +283,9 @@ func TestMergedNodesKnowTheirFiles(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	if strings.Contains(got, `"here"`) {
+		t.Errorf("what is removed below an unknown key is reported beside it:\n%s", got)
 	}
 }
 
@@ -244,10 +305,10 @@ func TestStructsWithoutTags(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	known := []string{"hosts", "segments", "hosts_file", "remote-server-timeout", "A", "to"}
+	known := []string{"hosts", "segments", "hosts_file", "remote-server-timeout", "A", "to", "bob@a.example"}
 	for word, want := range map[string]string{
 		"host": "hosts", "hsots": "hosts", "HOSTS": "hosts", "hosts-file": "hosts_file", "remote_server_timeot": "remote-server-timeout",
-		"routers": "", "xylophone": "", "": "",
+		"routers": "", "xylophone": "", "": "", "bbo@a.example": "bob@a.example", "bob@a.exmaple": "bob@a.example", "eve@a.example": "",
 	} {
 		if got := Nearest(word, known); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)

@@ -7,7 +7,7 @@ import (
 
 // Nearest is the known word that is probably meant by word: the one with the fewest letters added, left out, replaced or
 // swapped, if these are at most a third of it; else the only one of which it is a part, or which is a part of it ("timeout" of
-// "remote-server-timeout"). Case, and "-" for "_", do not count. Empty if none is near.
+// "remote-server-timeout"). Case, and "-" for "_", do not count, nor does a domain that two addresses share. Empty if none is near.
 func Nearest(word string, known []string) string {
 	const longest = 128 // a longer word is no misspelling
 	if word == "" || len(word) > longest {
@@ -15,12 +15,16 @@ func Nearest(word string, known []string) string {
 	}
 	fold := func(s string) []rune { return []rune(strings.ReplaceAll(strings.ToLower(s), "-", "_")) }
 	from := fold(word)
-	best, bestDistance := "", max(1, (len(from)+1)/3)+1
+	best, bestDistance := "", 0
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		if len(k) > longest {
 			continue
 		}
-		if d := distance(from, fold(k)); d < bestDistance {
+		a, b := from, fold(k)
+		if local, domain, ok := strings.Cut(word, "@"); ok && local != "" && strings.HasSuffix(k, "@"+domain) {
+			a, b = fold(local), fold(strings.TrimSuffix(k, "@"+domain))
+		}
+		if d := distance(a, b); d <= max(1, (len(a)+1)/3) && (best == "" || d < bestDistance) {
 			best, bestDistance = k, d
 		}
 	}

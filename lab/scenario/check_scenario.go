@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ type scenarioChecker struct {
 	root  *strictyaml.Node
 	known known
 	codes []string
+
+	stopped map[string]int // host that was stopped or killed, and not started again: in which line
 }
 
 func (c *scenarioChecker) findings(findings []Expected, at *strictyaml.Node) {
@@ -24,7 +27,7 @@ func (c *scenarioChecker) findings(findings []Expected, at *strictyaml.Node) {
 		if f.Code != "" && c.codes != nil && !slices.Contains(c.codes, f.Code) {
 			c.Unknown(here.At("code"), "finding", f.Code, c.codes)
 		}
-		if seen[f.Code+" "+f.From] {
+		if f.Code != "" && seen[f.Code+" "+f.From] {
 			c.At(here, "finding %q stands here a second time", f.Code)
 		}
 		seen[f.Code+" "+f.From] = true
@@ -35,11 +38,23 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 	if at.Kind != strictyaml.Mapping {
 		return
 	}
-	if len(at.Entries) != 1 {
-		c.At(at, "a step is one thing to do or to see, and this has %d; begin each with a dash of its own", len(at.Entries))
+	verbs := slices.DeleteFunc(slices.Clone(at.Entries), func(e strictyaml.Entry) bool {
+		return !slices.ContainsFunc(strictyaml.Fields(reflect.TypeFor[Step]()), func(f strictyaml.Field) bool { return f.Key == e.Key.Text })
+	})
+	switch {
+	case len(at.Entries) == 0:
+		c.At(at, "a step needs one thing to do or to see, such as wait: 10s")
+		return
+	case len(verbs) > 1:
+		c.At(verbs[1].Key, "a step is one thing to do or to see, and this has %d; begin each with a dash of its own", len(verbs))
+		return
+	case len(at.Entries) > 1 || len(verbs) == 0: // has been reported
+		return
+	case verbs[0].Value.Kind == strictyaml.Null:
+		c.At(verbs[0].Key, "%s needs what it is about, and nothing stands behind it", verbs[0].Key.Text)
 		return
 	}
-	verb := at.Entries[0].Value
+	verb := verbs[0].Value
 	c.means(s, verb)
 	switch {
 	case s.Send != nil:
@@ -54,7 +69,7 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 			c.At(verb.At("from"), "%s has no session that could be closed; only users of the pool have", s.Close.From)
 		}
 	case s.Presence != nil:
-		c.user(s.Presence.User, verb.At("user"))
+		c.acts(s.Presence.User, verb.At("user"))
 		if h := c.serving(s.Presence.User); s.Presence.Client != "" && h.Edge != nil {
 			c.At(verb.KeyAt("client"), "only Gmail's users have several clients here, and %s is not one", s.Presence.User)
 		}
@@ -91,17 +106,21 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 	case s.Restart != nil:
 		c.running(s.Restart.Host, verb.At("host"))
 		c.positive(s.Restart.After, "after", verb.At("after"))
+		delete(c.stopped, s.Restart.Host)
 	case s.Stop != nil:
 		c.running(s.Stop.Host, verb.At("host"))
+		c.stopped[s.Stop.Host] = at.Pos().Line
 	case s.Kill != nil:
 		c.running(s.Kill.Host, verb.At("host"))
+		c.stopped[s.Kill.Host] = at.Pos().Line
 	case s.Start != nil:
 		c.running(s.Start.Host, verb.At("host"))
+		delete(c.stopped, s.Start.Host)
 	case s.Stranger != nil:
 		c.stranger(s.Stranger, verb)
 	case s.Nslookup != nil:
 		c.host(s.Nslookup.On, verb.At("on"))
-		if (s.Nslookup.Fails == "") == (len(s.Nslookup.Answer) == 0) {
+		if (verb.Get("fails") == nil) == (verb.Get("answer") == nil) {
 			c.At(verb, "nslookup needs either answer: or fails:")
 		}
 	case s.Telnet != nil:
@@ -112,7 +131,7 @@ func (c *scenarioChecker) step(s *Step, at *strictyaml.Node) {
 		c.positive(s.Telnet.Within, "within", verb.At("within"))
 	case s.Netstat != nil:
 		c.host(s.Netstat.On, verb.At("on"))
-		if len(s.Netstat.Shows) == 0 && len(s.Netstat.None) == 0 {
+		if verb.Get("shows") == nil && verb.Get("none") == nil {
 			c.At(verb, "netstat needs shows: or none: with the states of sockets")
 		}
 	case s.Doctor != nil:
@@ -174,8 +193,14 @@ func (c *scenarioChecker) host(name string, at *strictyaml.Node) {
 // running checks a host on which something runs.
 func (c *scenarioChecker) running(name string, at *strictyaml.Node) {
 	c.host(name, at)
-	if h, ok := c.known.topology.Hosts[name]; ok && h.Gateway == nil && h.GoogleTalk == nil && h.Partner == nil && h.Edge == nil && h.DNS == nil {
-		c.At(at, "nothing runs on host %s that could be stopped or started", name)
+	var running []string
+	for _, host := range sortedKeys(c.known.topology.Hosts) {
+		if h := c.known.topology.Hosts[host]; h.Gateway != nil || h.GoogleTalk != nil || h.Partner != nil || h.Edge != nil || h.DNS != nil {
+			running = append(running, host)
+		}
+	}
+	if _, ok := c.known.topology.Hosts[name]; ok && !slices.Contains(running, name) {
+		c.At(at, "nothing runs on host %s that could be stopped or started; what runs is on %s", name, strings.Join(running, ", "))
 	}
 }
 
@@ -183,6 +208,14 @@ func (c *scenarioChecker) running(name string, at *strictyaml.Node) {
 func (c *scenarioChecker) user(address string, at *strictyaml.Node) {
 	if _, ok := c.known.users[address]; address != "" && !ok {
 		c.Unknown(at, "user", address, sortedKeys(c.known.users))
+	}
+}
+
+// acts checks one who does something. Users of the pool are not signed in while their Edge is down; those of the farm have other machines.
+func (c *scenarioChecker) acts(user string, at *strictyaml.Node) {
+	c.user(user, at)
+	if line := c.stopped[c.known.users[user]]; line > 0 && c.serving(user).Edge != nil {
+		c.At(at, "%s can do nothing while host %s is stopped, as it is since line %d; write a start: before this", user, c.known.users[user], line)
 	}
 }
 
@@ -198,7 +231,7 @@ func (c *scenarioChecker) address(address string, at *strictyaml.Node) {
 
 // pair checks two people of whom the first does something.
 func (c *scenarioChecker) pair(from, to string, at *strictyaml.Node) {
-	c.user(from, at.At("from"))
+	c.acts(from, at.At("from"))
 	c.address(to, at.At("to"))
 }
 
@@ -240,21 +273,33 @@ func (c *scenarioChecker) expect(x *Expect, at *strictyaml.Node) {
 	c.address(x.From, at.At("from"))
 	c.positive(x.Within, "within", at.At("within"))
 	kinds := 0
-	for _, given := range []bool{x.Error != nil, x.Typing != "", x.Presence != nil, x.Subscription != "", x.Receipt} {
-		if given {
+	for _, kind := range []string{"error", "typing", "presence", "subscription", "receipt"} {
+		if at.Get(kind) != nil {
 			kinds++
 		}
 	}
 	switch {
+	case x.At == "":
 	case kinds > 1:
 		c.At(at, "expect is about one thing that %s is shown, and this names %d; write an expect for each", x.At, kinds)
-	case kinds == 0 && x.Body == "":
+	case kinds == 0 && at.Get("body") == nil:
 		c.At(at, "expect needs what %s is shown: body, error, typing, presence, subscription or receipt", x.At)
 	case x.Body != "" && (x.Typing != "" || x.Presence != nil || x.Subscription != ""):
 		c.At(at.KeyAt("body"), "only a message, an error or a receipt has a body")
 	}
 	if x.Count > 0 && x.Body == "" {
 		c.At(at.KeyAt("count"), "count needs a body, which the numbers are put behind")
+	}
+	if x.Error != nil && x.Error.alone != "" {
+		m := c.At(at.At("error"), "error has to be {code: …} for a SIP client, {condition: …} for an XMPP client, or {} for any error")
+		switch code, err := strconv.Atoi(x.Error.alone); {
+		case err != nil:
+			m.Suggestion = fmt.Sprintf("{condition: %s}", x.Error.alone)
+		case !c.speaksXMPP(x.At):
+			m.Suggestion = fmt.Sprintf("{code: %d}", code)
+		case conditionFor(code) != "":
+			m.Suggestion = fmt.Sprintf("{%s}", conditionFor(code))
+		}
 	}
 	if x.Error != nil && x.Error.Code != 0 && c.speaksXMPP(x.At) {
 		c.At(at.At("error", "code"), "%s has an XMPP client, which shows a condition: and no code", x.At).Suggestion = conditionFor(x.Error.Code)

@@ -258,7 +258,9 @@ func hostPort(l *strictyaml.List, what, text, port string, at *strictyaml.Node) 
 	_, p, err := net.SplitHostPort(text)
 	if err != nil {
 		m := l.At(at, "%s %q is not host:port", what, text)
-		if !strings.Contains(text, ":") {
+		if words := strings.Fields(text); len(words) == 2 { // as telnet has it
+			m.Suggestion = words[0] + ":" + words[1]
+		} else if !strings.Contains(text, ":") {
 			m.Suggestion = text + ":" + port
 		}
 		return

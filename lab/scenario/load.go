@@ -1,12 +1,14 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,20 +164,30 @@ func (r *reader) selected(selector string, names []string) ([]*Scenario, error) 
 	if found {
 		return all, nil
 	}
-	known := slices.Clone(names)
+	return nil, fmt.Errorf("%w, family or file: %q%s", ErrNoScenario, selector, r.instead(selector, family, names))
+}
+
+// instead says what is probably meant by a selector that selects nothing, which may name a family: a family rather than a scenario, and a
+// scenario's whole name rather than its last part.
+func (r *reader) instead(selector, family string, names []string) string {
+	var families, bases []string
+	whole := map[string]string{}
 	for _, name := range names {
-		known = append(known, path.Dir(name), path.Base(name))
+		families, bases = append(families, path.Dir(name)), append(bases, path.Base(name))
+		whole[path.Base(name)] = name
 	}
-	message := ""
-	if near := strictyaml.Nearest(selector, known); near != "" {
-		for _, name := range names {
-			if path.Base(name) == near {
-				near = name
-			}
-		}
-		message = fmt.Sprintf(" (did you mean %q?)", near)
+	word := strings.TrimPrefix(family, filepath.ToSlash(r.library.Dir)+"/")
+	near := strictyaml.Nearest(word, slices.Compact(families))
+	if strings.Contains(word, "/") {
+		near = cmp.Or(strictyaml.Nearest(word, names), near)
 	}
-	return nil, fmt.Errorf("%w, family or file: %q%s", ErrNoScenario, selector, message)
+	if near = cmp.Or(near, whole[strictyaml.Nearest(word, bases)]); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	if info, err := os.Stat(selector); err == nil && info.IsDir() {
+		return fmt.Sprintf("; it is a folder of this machine, whose files have to be named: %s", filepath.Join(selector, "*.yaml"))
+	}
+	return ""
 }
 
 // named reads a scenario of the library, once.
@@ -205,7 +217,14 @@ func (r *reader) shown(file string) string {
 func (r *reader) parse(name, file string, data []byte) []*Scenario {
 	before := r.list.Len()
 	root := strictyaml.Parse(file, data, &r.list)
-	if r.list.Len() > before && root.Kind == strictyaml.Null {
+	if root.Kind != strictyaml.Mapping {
+		if r.list.Len() == before {
+			r.list.At(root, "a scenario has to be a mapping that begins with title: and topology:, not %s", root.Kind)
+		}
+		return nil
+	}
+	root = r.patched(root)
+	if root == nil {
 		return nil
 	}
 	var all []*Scenario
@@ -219,6 +238,28 @@ func (r *reader) parse(name, file string, data []byte) []*Scenario {
 		all = append(all, s)
 	}
 	return all
+}
+
+// patched is a scenario's tree without the parts of a topology that belong into its patch and stand beside it, which are reported. A file
+// that names no topology is one, and nil.
+func (r *reader) patched(root *strictyaml.Node) *strictyaml.Node {
+	var scenarios []string
+	for _, f := range strictyaml.Fields(reflect.TypeFor[Scenario]()) {
+		scenarios = append(scenarios, f.Key)
+	}
+	var beside []string
+	for _, f := range strictyaml.Fields(reflect.TypeFor[Topology]()) {
+		if root.Get(f.Key) == nil || slices.Contains(scenarios, f.Key) {
+			continue
+		}
+		if root.Get("topology") == nil {
+			r.list.At(root, "this is a topology and no scenario; a scenario needs topology: with the name of one, and steps:")
+			return nil
+		}
+		r.list.At(root.KeyAt(f.Key), "unknown key %q; it belongs one level deeper, into patch", f.Key).Suggestion = fmt.Sprintf("patch: {%s: …}", f.Key)
+		beside = append(beside, f.Key)
+	}
+	return root.Without(beside...)
 }
 
 // deploy finds the topology of a scenario, applies the patch, and checks both.
@@ -241,7 +282,7 @@ func (r *reader) deploy(s *Scenario, root *strictyaml.Node) {
 	}
 	var known known
 	s.Deployed, known = r.check(tree)
-	c := scenarioChecker{List: &r.list, root: root, known: known, codes: r.library.Codes}
+	c := scenarioChecker{List: &r.list, root: root, known: known, codes: r.library.Codes, stopped: map[string]int{}}
 	for i := range s.Steps {
 		c.step(&s.Steps[i], root.At("steps", strconv.Itoa(i)))
 		if change := s.Steps[i].Change; change != nil && change.Patch != nil {

@@ -50,7 +50,7 @@ func TestMistakes(t *testing.T) {
 }
 
 // useful is what a message has to hold besides the place: what was probably meant, what there is, or how it is written.
-var useful = regexp.MustCompile(`did you mean|; known are|such as|has to |needs |lacks the key|write |stands here a second time|put it into|YAML wants|nothing in this file uses|none to remove|may hold|one thing to do|is not the address of`)
+var useful = regexp.MustCompile(`did you mean|; known are|such as|has to |needs |lacks the key|write |stands here a second time|put it into|YAML wants|nothing in this file uses|none to remove|may hold|one thing to do|is not the address of|what runs is on`)
 
 func testMistakes(t *testing.T, dir string) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
@@ -157,6 +157,7 @@ func TestSelectors(t *testing.T) {
 	}
 	for selector, want := range map[string]string{
 		"one/frist": `did you mean "one/first"?`, "frist": `did you mean "one/first"?`, "tow": `did you mean "two"?`,
+		"laod/...": `did you mean "load"?`, "s/one": `did you mean "one"?`, "peer": `did you mean "peers"?`, "testdata": `files have to be named: testdata/*.yaml`,
 		"nothing-like-it": `"nothing-like-it"`, "two/rows/none": `"two/rows/none"`,
 	} {
 		_, err := library.Load(selector)

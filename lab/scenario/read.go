@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +28,18 @@ func (s *Steps) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
 // UnmarshalNode reads a code alone, or {code: …, from: …}.
 func (e *Expected) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
 	type long Expected
-	if n.Kind == strictyaml.Scalar {
+	switch keys := n.Keys(); {
+	case n.Kind == strictyaml.Scalar:
 		e.Pos, e.Code = n.Pos(), n.Text
-		return
+	case len(keys) == 1 && strings.Contains(keys[0], "."):
+		m := d.At(n.KeyAt(keys[0]), "a finding has to be its code alone, or {code: …, from: …}")
+		m.Suggestion = fmt.Sprintf("{code: %s, from: %s}", keys[0], n.Get(keys[0]).Text)
+		if n.Get(keys[0]).Text == "" {
+			m.Suggestion = keys[0]
+		}
+	default:
+		d.Decode(n, (*long)(e))
 	}
-	d.Decode(n, (*long)(e))
 }
 
 // UnmarshalNode reads a duration.
@@ -49,19 +55,14 @@ func (c *Change) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
 	}
 }
 
-// UnmarshalNode says what an error is written as to who gives its code or condition alone.
+// UnmarshalNode keeps a code or condition that stands alone: what has to be written in its place depends on whose client shows it.
 func (x *ExpectError) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
 	type long ExpectError
-	if n.Kind != strictyaml.Scalar {
-		d.Decode(n, (*long)(x))
+	if n.Kind == strictyaml.Scalar {
+		x.alone = n.Text
 		return
 	}
-	m := d.At(n, "error has to be {code: …} for a SIP client, {condition: …} for an XMPP client, or {} for any error")
-	if _, err := strconv.Atoi(n.Text); err == nil {
-		m.Suggestion = fmt.Sprintf("{code: %s}", n.Text)
-	} else {
-		m.Suggestion = fmt.Sprintf("{condition: %s}", n.Text)
-	}
+	d.Decode(n, (*long)(x))
 }
 
 // UnmarshalNode reads a state alone, or {state: …, status: …}.
@@ -86,7 +87,8 @@ func (x Duration) String() string { return time.Duration(x).String() }
 // UnmarshalNode reads one text or a list of texts.
 func (v *Values) UnmarshalNode(d *strictyaml.Decoder, n *strictyaml.Node) {
 	if n.Kind == strictyaml.Scalar {
-		*v = Values{n.Text}
+		*v = make(Values, 1)
+		d.Decode(n, &(*v)[0])
 		return
 	}
 	d.Decode(n, (*[]string)(v))

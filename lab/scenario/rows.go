@@ -24,11 +24,17 @@ var variable = regexp.MustCompile(`\$\(([^)]*)\)`)
 // $(variable) stands for its value anywhere else in the file. What consists of nothing but $(variable) becomes the value
 // itself, be it a number, a list or a mapping.
 func expand(root *strictyaml.Node, l *strictyaml.List) []row {
-	rows := root.Get("rows")
+	rows := root.Get(rowsKey)
 	if rows == nil {
+		for _, e := range root.Entries {
+			if e.Value.Kind == strictyaml.Sequence && strictyaml.Nearest(e.Key.Text, []string{rowsKey}) != "" {
+				l.Unknown(e.Key, "key", e.Key.Text, []string{rowsKey})
+				return nil // what is wrong with its variables follows from that
+			}
+		}
 		return []row{{"", root}}
 	}
-	rest := root.Without("rows")
+	rest := root.Without(rowsKey)
 	if rows.Kind != strictyaml.Sequence || len(rows.Items) == 0 {
 		l.At(rows, "rows has to be a list of mappings, each with a name, not %s", rows.Kind)
 		return nil

@@ -178,6 +178,8 @@ type Peak struct {
 type ExpectError struct {
 	Condition string `yaml:"condition" oneof:"bad-request conflict feature-not-implemented forbidden gone internal-server-error item-not-found jid-malformed not-acceptable not-allowed not-authorized policy-violation recipient-unavailable redirect registration-required remote-server-not-found remote-server-timeout resource-constraint service-unavailable subscription-required undefined-condition unexpected-request"` // what an XMPP client shows
 	Code      int    `yaml:"code" min:"300" max:"699"`                                                                                                                                                                                                                                                                                                                                                                            // what a SIP client shows
+
+	alone string // a code or condition that is not in braces, which is a mistake
 }
 
 // ExpectPresence is a presence that is shown. In YAML it is either the state alone or {state: …, status: …}.
@@ -216,6 +218,6 @@ type Netstat struct {
 
 // Doctor runs the doctor in the middle of a scenario and says exactly what it has to find.
 type Doctor struct {
-	From     string     `yaml:"from"`     // vantage point; default all three
-	Findings []Expected `yaml:"findings"` // exactly these; none: nothing is found
+	From     string     `yaml:"from" oneof:"gateway edge outside"` // vantage point; default all three
+	Findings []Expected `yaml:"findings"`                          // exactly these; none: nothing is found
 }
