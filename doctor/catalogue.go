@@ -1,10 +1,11 @@
 package doctor
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+
+	"fedlab/internal/strictyaml"
 )
 
 // Severity is how bad a finding is.
@@ -122,45 +123,16 @@ func list(from []Vantage) string {
 	return strings.Join(words, ", ")
 }
 
-// similar suggests codes for one that does not exist.
+// similar says which code may be meant, or which ones by a part of several.
 func similar(code string) string {
-	type near struct {
-		code     string
-		distance int
+	if near := strictyaml.Nearest(code, Codes()); near != "" {
+		return "did you mean " + near + "?"
 	}
-	var all []near
-	for _, e := range Catalogue() {
-		d := distance(code, e.Code)
-		if strings.Contains(e.Code, code) && code != "" {
-			d = 0
-		}
-		all = append(all, near{e.Code, d})
+	others := slices.DeleteFunc(Codes(), func(c string) bool { return !strings.Contains(c, code) })
+	if code != "" && len(others) > 0 {
+		return "did you mean " + strings.Join(others, ", ") + "?"
 	}
-	slices.SortFunc(all, func(a, b near) int { return cmp.Or(a.distance-b.distance, strings.Compare(a.code, b.code)) })
-	if all[0].distance > max(3, len(code)/2) {
-		return "docs/findings.md lists all"
-	}
-	return "did you mean " + all[0].code + "?"
-}
-
-// distance is how many characters have to be inserted, deleted or exchanged to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := left
-			if a[i] != b[j] {
-				cost = min(left, row[j], row[j+1]) + 1
-			}
-			left, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return "fedlab explain without a code lists all"
 }
 
 // indent breaks text into lines of at most width characters behind prefix.

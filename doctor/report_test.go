@@ -87,7 +87,7 @@ func TestExplain(t *testing.T) {
 	}
 	golden(t, "explain.txt", []byte(page))
 	for code, want := range map[string]string{
-		"tls.name-missmatch": "did you mean tls.name-mismatch?", "hairpin": "did you mean nat.hairpin?", "something else entirely": "docs/findings.md lists all", "": "docs/findings.md lists all",
+		"tls.name-missmatch": "did you mean tls.name-mismatch?", "hairpin": "did you mean nat.hairpin, nat.hairpin-used?", "TLS.Name_Mismatch": "did you mean tls.name-mismatch?", "something else entirely": "lists all", "": "lists all",
 	} {
 		if _, err := doctor.Explain(code); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", code, err, want)

@@ -108,6 +108,11 @@ findings:
 	It("explains findings and says which are meant", func() {
 		Expect(string(done(0, "explain", "net.return-path").Out.Contents())).To(ContainSubstring("What to do"))
 		Expect(string(done(2, "explain", "net.return-pat").Err.Contents())).To(ContainSubstring("net.return-path"))
+		Expect(string(done(0, "explain").Out.Contents())).To(ContainSubstring("net.return-path "))
+	})
+
+	It("refuses a command that it does not have", func() {
+		Expect(string(done(2, "rnu", "ports").Err.Contents())).To(ContainSubstring("run"))
 	})
 
 	It("gives a schema, a report and captures", func() {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -12,15 +14,21 @@ import (
 func explainCommand(virtual lab.Clock) *cobra.Command {
 	var all, asJSON bool
 	c := &cobra.Command{
-		Use:   "explain CODE",
-		Short: "What a finding means, and what to do about it; with --matrix, which fault is found by what",
+		Use:   "explain [CODE]",
+		Short: "What a finding means, and what to do about it; without CODE, all of them; with --matrix, which fault is found by what",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case all && len(args) == 0:
 				return explainMatrix(c, virtual, asJSON)
-			case all || asJSON || len(args) == 0:
+			case all || asJSON:
 				return errors.New("explain takes the CODE of a finding, or --matrix, which may be with --json")
+			case len(args) == 0:
+				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+				for _, e := range doctor.Catalogue() {
+					fmt.Fprintf(t, "%s\t%s\n", e.Code, e.Title)
+				}
+				return t.Flush()
 			}
 			text, err := doctor.Explain(args[0])
 			if err != nil {

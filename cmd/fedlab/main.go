@@ -37,7 +37,6 @@ func run(virtual lab.Clock) int {
 		Short:         "A laboratory for XMPP–SIP federation",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.AddCommand(runCommand(virtual), watchCommand(virtual), listCommand(), checkCommand(), explainCommand(virtual), pairsCommand(virtual), schemaCommand(), serveCommand(), cleanUpCommand())
 	err := root.ExecuteContext(ctx)
