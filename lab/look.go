@@ -167,15 +167,23 @@ func (l *looker) netstat(n *scenario.Netstat) error {
 		states = append(states, s.State)
 	}
 	l.view("netstat -ano on %s", []any{n.On}, socketTable(sockets))
-	shown := "\n" + socketTable(sockets)
+	shown := " none"
+	if len(sockets) > 0 {
+		shown = "\n" + socketTable(sockets)
+	}
+	if n.Port != 0 {
+		shown = fmt.Sprintf(" of port %d:%s", n.Port, shown)
+	} else {
+		shown = ":" + shown
+	}
 	for _, want := range n.Shows {
 		if !slices.Contains(states, want) {
-			return fmt.Errorf("expected a socket in state %s on %s; seen:%s", want, n.On, shown)
+			return fmt.Errorf("expected a socket in state %s on %s; seen%s", want, n.On, shown)
 		}
 	}
 	for _, unwanted := range n.None {
 		if slices.Contains(states, unwanted) {
-			return fmt.Errorf("expected no socket in state %s on %s; seen:%s", unwanted, n.On, shown)
+			return fmt.Errorf("expected no socket in state %s on %s; seen%s", unwanted, n.On, shown)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -80,6 +81,7 @@ topology: here
 steps:
   - telnet: {from: talk, to: "127.0.0.77:5269"}
   - telnet: {from: talk, to: "127.0.0.78:5269"}
+  - netstat: {on: talk, port: 1, shows: ESTABLISHED}
 `
 
 const here = `
@@ -109,7 +111,8 @@ func TestServeMachines(t *testing.T) {
 		{ID: 3, Do: DoLook, Step: &s.Steps[0]},
 		{ID: 4, Do: DoLook, Step: &s.Steps[1]},
 		{ID: 5, Do: "dance"},
-		{ID: 6, Do: DoClose},
+		{ID: 6, Do: DoLook, Step: &s.Steps[2]},
+		{ID: 7, Do: DoClose},
 	}
 	in, lines := io.Pipe()
 	out, w := io.Pipe()
@@ -120,7 +123,7 @@ func TestServeMachines(t *testing.T) {
 		ended <- err
 	}()
 	answers := json.NewDecoder(out)
-	want := map[int]string{1: "nothing is deployed", 4: "seen: refused", 5: `"dance"`}
+	want := map[int]string{1: "nothing is deployed", 4: "seen: refused", 5: `"dance"`, 6: "on talk; seen of port 1: none"}
 	for _, o := range orders {
 		data, err := json.Marshal(o)
 		if err != nil {
@@ -140,7 +143,7 @@ func TestServeMachines(t *testing.T) {
 		if a.ID != o.ID || (a.Error == "") != (want[o.ID] == "") || !strings.Contains(a.Error, want[o.ID]) {
 			t.Errorf("order %d, %s: answer %+v", o.ID, o.Do, a)
 		}
-		if o.Do == DoLook && (len(a.Views) != 1 || !strings.Contains(a.Views[0].Title, "telnet")) {
+		if o.Do == DoLook && (len(a.Views) != 1 || !regexp.MustCompile("^(telnet|netstat)").MatchString(a.Views[0].Title)) {
 			t.Errorf("order %d: views %+v", o.ID, a.Views)
 		}
 	}

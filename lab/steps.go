@@ -229,7 +229,7 @@ func wanted(x *scenario.Expect, body string) string {
 	case x.Typing != "":
 		b.WriteString(x.Typing)
 	case x.Presence != nil:
-		fmt.Fprintf(&b, "the presence %s %s", x.Presence.State, x.Presence.Status)
+		b.WriteString(strings.TrimSpace("the presence " + x.Presence.State + " " + x.Presence.Status))
 	case x.Subscription != "":
 		b.WriteString("the question or answer " + x.Subscription)
 	case x.Receipt:
