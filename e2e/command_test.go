@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,6 +19,25 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 )
+
+var wall = regexp.MustCompile(` +[0-9]+ms`)
+
+// asShown is a pattern of an output that a document shows: with any wall time, and any lines where a line is "…".
+func asShown(lines []string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		if strings.TrimSpace(line) == "…" {
+			b.WriteString(`(?:.*\n)*`)
+			continue
+		}
+		var parts []string
+		for _, part := range wall.Split(line, -1) {
+			parts = append(parts, regexp.QuoteMeta(part))
+		}
+		b.WriteString(strings.Join(parts, ` +[0-9]+m?s`) + `\n`)
+	}
+	return "^" + b.String() + "$"
+}
 
 // What scripts and CI depend on.
 var _ = Describe("the fedlab command", Ordered, func() {
@@ -109,6 +130,38 @@ findings:
 		Expect(string(done(0, "explain", "net.return-path").Out.Contents())).To(ContainSubstring("What to do"))
 		Expect(string(done(2, "explain", "net.return-pat").Err.Contents())).To(ContainSubstring("net.return-path"))
 		Expect(string(done(0, "explain").Out.Contents())).To(ContainSubstring("net.return-path "))
+	})
+
+	// The tutorial's commands are typed one after the other, each ticket.yaml written before as it stands there.
+	It("shows what the tutorial shows", func() {
+		GinkgoT().Setenv("PATH", filepath.Dir(fedlab)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+		text, err := os.ReadFile("../docs/writing-scenarios.md")
+		Expect(err).NotTo(HaveOccurred())
+		at, typed := GinkgoT().TempDir(), 0
+		for i, block := range strings.Split(string(text), "```") {
+			if ticket, ok := strings.CutPrefix(block, "yaml\n# Ticket"); ok && i%2 == 1 {
+				Expect(os.WriteFile(filepath.Join(at, "ticket.yaml"), []byte("# Ticket"+ticket), 0o600)).To(Succeed())
+			}
+			if i%2 == 0 || !strings.HasPrefix(block, "\n$ ") || strings.Contains(block, "--world containers") {
+				continue
+			}
+			var commands, want []string
+			for line := range strings.Lines(block[1:]) {
+				if command, ok := strings.CutPrefix(line, "$ "); ok {
+					commands = append(commands, command)
+				} else {
+					want = append(want, strings.TrimSuffix(line, "\n"))
+				}
+			}
+			shell := exec.Command("sh", "-c", strings.Join(commands, ""))
+			shell.Dir = at
+			got, err := shell.CombinedOutput()
+			var exit *exec.ExitError
+			Expect(err == nil || errors.As(err, &exit)).To(BeTrue(), "%v", err)
+			Expect(string(got)).To(MatchRegexp(asShown(want)))
+			typed++
+		}
+		Expect(typed).To(Equal(4))
 	})
 
 	It("refuses a command that it does not have", func() {
