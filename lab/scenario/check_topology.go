@@ -212,7 +212,7 @@ func (c *topologyChecker) zone(view, zone string) {
 		if _, err := strconv.ParseUint(words[1], 10, 31); len(words) == 3 && err != nil {
 			c.At(key, "the TTL of a record is a number of seconds, not %q", words[1])
 		}
-		if types := []string{"A", "AAAA", "CNAME", "NS", "SRV", "TXT"}; !slices.Contains(types, kind) {
+		if types := []string{"A", "AAAA", "CNAME", "NS", "SOA", "SRV", "TXT"}; !slices.Contains(types, kind) {
 			c.Unknown(key, "record type", kind, types)
 			continue
 		}
@@ -231,6 +231,19 @@ func (c *topologyChecker) record(kind, value string, at *strictyaml.Node) {
 		}
 	case "CNAME", "NS":
 		c.target(value, at)
+	case "SOA":
+		fields := strings.Fields(value)
+		if len(fields) != 7 {
+			c.At(at, "an SOA record is \"server. mailbox. serial refresh retry expire minimum\", such as \"ns.contoso.com. hostmaster.contoso.com. 1 3600 600 86400 60\", not %q", value)
+			return
+		}
+		c.target(fields[0], at)
+		c.target(fields[1], at)
+		for _, number := range fields[2:] {
+			if _, err := strconv.ParseUint(number, 10, 32); err != nil {
+				c.At(at, "the last five of an SOA record are whole numbers, the last four of them seconds, not %q", number)
+			}
+		}
 	case "SRV":
 		fields := strings.Fields(value)
 		if len(fields) != 4 {

@@ -125,6 +125,8 @@ type View map[string]Zone
 // Zone is the records of a zone: "NAME TYPE" to values in zone-file text, NAME relative to the zone, "@" for its apex.
 //
 //	_xmpp-server._tcp SRV: 0 0 5269 xmpp.contoso.com.
+//
+// A zone without an SOA record gets one, whose last number says that an answer that there is nothing may be kept for a minute (RFC 2308).
 type Zone map[string]Values
 
 // Values is one string or a list of strings.
