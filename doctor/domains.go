@@ -59,7 +59,7 @@ func (g Gateway) examineDomains(ctx context.Context, x *exam) []*farm {
 	})
 	anyUp := slices.ContainsFunc(farms, func(f *farm) bool { return slices.ContainsFunc(f.targets, (*target).up) })
 	for _, f := range farms {
-		x.judgeDomain(f, anyUp)
+		x.judgeDomain(ctx, f, anyUp)
 	}
 	return farms
 }
@@ -110,7 +110,7 @@ func (x *exam) explore(ctx context.Context, f *farm, from string) {
 
 // judgeDomain turns what was seen of a domain into findings. Silence of every server of every domain is the doing of something
 // near to us; silence of one domain's servers, while others answer, is theirs.
-func (x *exam) judgeDomain(f *farm, anyUp bool) {
+func (x *exam) judgeDomain(ctx context.Context, f *farm, anyUp bool) {
 	asked := "SRV " + xmppSRV + f.domain + ": " + f.service.String()
 	if f.service.err != nil && !missing(f.service.err) {
 		x.find("dns.resolver-failing", xmppSRV+f.domain, asked)
@@ -121,14 +121,14 @@ func (x *exam) judgeDomain(f *farm, anyUp bool) {
 		return
 	}
 	if f.service.err != nil && len(f.direct.records) == 0 && f.targets[0].lookup.err != nil {
-		x.find("dns.srv-missing", f.domain, asked, f.targets[0].lookup.String())
+		x.unpublished(ctx, "dns.srv-missing", "xmpp-server", f.domain, asked, f.targets[0].lookup.String())
 		return
 	}
 	var named, up, down []*target
 	for _, t := range f.targets {
 		switch {
 		case t.lookup.err != nil && missing(t.lookup.err):
-			x.find("dns.srv-target-unresolvable", t.name, asked, t.lookup.String())
+			x.find("dns.srv-target-unresolvable", t.name, append([]string{asked, t.lookup.String()}, x.doubled(ctx, t.name)...)...)
 		case t.lookup.err != nil:
 			x.find("dns.resolver-failing", t.name, t.lookup.String())
 		case t.up() && (t.stream == nil || t.stream.err == nil):

@@ -6,14 +6,21 @@ var dnsEntries = []Entry{
 		Title:   "There is no SRV record for the domain's XMPP servers",
 		Meaning: "The name _xmpp-server._tcp of the domain does not exist or has no SRV record. Seen from outside, Google Talk has nowhere to send messages for the organisation, and cannot verify where ours come from either. Seen from the gateway, the other domain cannot be reached: its own name has no address to fall back to.",
 		Remedy:  "Publish _xmpp-server._tcp.DOMAIN SRV 0 0 5269 xmpp.DOMAIN in the public zone (whoever runs the public DNS). If the domain is somebody else's, check how it is written in the configuration.",
-		Next:    "nslookup -type=srv _xmpp-server._tcp.DOMAIN from the Internet, not from the perimeter: split DNS shows different records. A wrong answer that was cached lives until its TTL ends.",
+		Next:    "nslookup -type=srv _xmpp-server._tcp.DOMAIN from the Internet, not from the perimeter: split DNS shows different records. That there is no record is remembered as well, by every resolver that was asked before it was made, for as long as the zone's SOA record says (its last number, in seconds; RFC 2308): the zone's own name server shows the new record at once, and everybody else heals when that time is over.",
+	},
+	{
+		Code: "dns.srv-name", Severity: Error, From: []Vantage{FromOutside, FromGateway}, Steps: []int{1, 4, 7},
+		Title:   "The SRV record was made under another name",
+		Meaning: "The domain has no SRV record where others look for it, and one stands nearby, where nobody looks: an underscore is missing, it is for UDP, the domain stands in it twice, or it was made for a host in place of the domain. Who made it sees it in the list of records and believes that it is there. To everybody else there is none.",
+		Remedy:  "Publish the record under the name that was asked for; the evidence has both (whoever runs the zone). If the domain is somebody else's, tell them.",
+		Next:    "What the form of the DNS provider wants: many put the domain behind whatever is entered, and then _xmpp-server._tcp is all that is to be entered. In a zone file a name that ends without a dot gets the zone's name behind it. That there was no record is remembered until the time in the zone's SOA record is over.",
 	},
 	{
 		Code: "dns.srv-target-unresolvable", Severity: Error, From: []Vantage{FromOutside, FromGateway}, Steps: []int{1, 7},
 		Title:   "The SRV record names a host that has no address",
 		Meaning: "The SRV record exists, and the host that it points to does not. Whoever looks it up knows which machine to call and not where it is.",
 		Remedy:  "Add the A record of the target, or correct the target in the SRV record.",
-		Next:    "A name that ends without a dot in a zone file gets the zone's name behind it: xmpp.contoso.com becomes xmpp.contoso.com.contoso.com.",
+		Next:    "A name that ends without a dot in a zone file gets the zone's name behind it: xmpp.contoso.com becomes xmpp.contoso.com.contoso.com. That a name does not exist is remembered by those who asked, for as long as the zone's SOA record says.",
 	},
 	{
 		Code: "dns.srv-target-foreign", Severity: Warning, From: []Vantage{FromOutside}, Steps: []int{1},
@@ -53,9 +60,9 @@ var dnsEntries = []Entry{
 	{
 		Code: "dns.public-address", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{1, 3},
 		Title:   "The public name has an address that is not the organisation's",
-		Meaning: "The host that the SRV record names resolves, to an address that does not belong to the organisation. Somebody else answers there, or nobody.",
+		Meaning: "The host that the SRV record names resolves, to an address that does not belong to the organisation, or to a private one (RFC 1918), to which the Internet does not route. Somebody else answers there, or nobody.",
 		Remedy:  "Correct the A record to the public address that the firewall forwards to the gateway.",
-		Next:    "Old records of a former provider, and a second zone with the same name elsewhere.",
+		Next:    "Old records of a former provider, and a second zone with the same name elsewhere. A private address comes from the zone that is for the inside: whether other records were copied with it, and whether the machine that looked stands outside at all and is not shown the inside's zone.",
 	},
 	{
 		Code: "dns.resolver-failing", Severity: Error, From: []Vantage{FromOutside, FromGateway, FromEdge},

@@ -44,11 +44,11 @@ var edgeEntries = []Entry{
 		Next:    "Whether the firewall lets the gateway out to some of the addresses only; telnet to each of them on 5061.",
 	},
 	{
-		Code: "gateway.address-down", Severity: Warning, From: []Vantage{FromEdge}, Steps: []int{6},
+		Code: "gateway.address-down", Severity: Warning, From: []Vantage{FromOutside, FromEdge}, Steps: []int{1, 3, 6},
 		Title:   "Some of the gateway's addresses cannot be reached",
-		Meaning: "The name on the Allow list has several addresses, of gateways that stand side by side; those in the evidence take no connection, and another one does. Messages arrive. When the one that serves goes away too, nothing is left.",
-		Remedy:  "Bring the gateway at that address back, or take the address out of the name's records.",
-		Next:    "Whether the firewall lets the Edge out to some of the addresses only; telnet to each of them on 5061.",
+		Meaning: "The name on the Allow list, or the names in the SRV record, have several addresses, of gateways that stand side by side or of one in IPv4 and IPv6; those in the evidence take no connection, and another one does. Messages arrive, later from those who try a dead address first. When the one that serves goes away too, nothing is left.",
+		Remedy:  "Bring the gateway at that address back, or take the address out of the name's records, or the host out of the SRV record.",
+		Next:    "Whether a firewall lets through to some of the addresses only; telnet to each of them, on 5061 from the Edge and on 5269 from outside. If it is the IPv6 address: the rules for IPv6 are often others than those for IPv4, and an AAAA record is often made before anything is let in.",
 	},
 	{
 		Code: "gateway.hostname", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{6},

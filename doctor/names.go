@@ -164,12 +164,17 @@ const (
 
 // service asks for the SRV records of a service of a domain: "xmpp-server", "xmpps-server", "sipfederationtls".
 func (x *exam) service(ctx context.Context, what, domain string) service {
+	return x.records(ctx, "_"+what+"._tcp."+domain)
+}
+
+// records asks for the SRV records of a name.
+func (x *exam) records(ctx context.Context, name string) service {
 	records, err := insist(ctx, func(ctx context.Context) ([]*net.SRV, error) {
-		_, records, err := x.net.LookupSRV(ctx, what, "tcp", domain)
+		_, records, err := x.net.LookupSRV(ctx, "", "", name)
 		return records, err
 	})
 	if err == nil && len(records) == 0 {
-		err = &net.DNSError{Err: "no such host", Name: "_" + what + "._tcp." + domain, IsNotFound: true}
+		err = &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	}
 	slices.SortStableFunc(records, func(a, b *net.SRV) int {
 		if a.Priority != b.Priority {
@@ -233,11 +238,15 @@ func (x *exam) meant(ctx context.Context, name string) *lookup {
 }
 
 // nameless makes the finding for a name of ours that has no address: a resolver that fails, a name that looks like one that
-// exists, or else the code that the caller has for it.
+// exists, or else the code that the caller has for it, with the name that a zone file was to have where that is plain.
 func (x *exam) nameless(ctx context.Context, l *lookup, code string, evidence ...string) {
 	evidence = append(evidence, l.String())
 	if !missing(l.err) {
 		x.find("dns.resolver-failing", l.name, evidence...)
+		return
+	}
+	if short := x.doubled(ctx, l.name); short != nil {
+		x.find(code, l.name, append(evidence, short...)...)
 		return
 	}
 	if other := x.meant(ctx, l.name); other != nil {

@@ -73,7 +73,7 @@ func (x *exam) federation(ctx context.Context, domain string) []*net.SRV {
 	name := config.SRVName(domain)
 	switch {
 	case missing(s.err):
-		x.find("dns.federation-srv", domain, name+": "+s.String())
+		x.unpublished(ctx, "dns.federation-srv", "sipfederationtls", domain, name+": "+s.String())
 	case s.err != nil:
 		x.find("dns.resolver-failing", name, s.String())
 	case s.declined():

@@ -17,7 +17,7 @@ import (
 type Outside struct {
 	Network   network.Network
 	Domain    string         // the SIP domain: contoso.com
-	Addresses []netip.Addr   // the organisation's public addresses, as far as they are known; none: not checked
+	Addresses []netip.Addr   // the organisation's public addresses, as far as they are known; none: only private ones are wrong
 	Roots     *x509.CertPool // authorities that XMPP servers trust; nil: the system's
 }
 
@@ -34,14 +34,12 @@ func (o Outside) Examine(ctx context.Context) []Finding {
 	case s.declined():
 		x.find("dns.srv-declined", o.Domain, asked)
 	case s.err != nil && missing(s.err):
-		x.find("dns.srv-missing", o.Domain, asked)
+		x.unpublished(ctx, "dns.srv-missing", "xmpp-server", o.Domain, asked)
 	case s.err != nil:
 		x.find("dns.resolver-failing", xmppSRV+o.Domain, asked)
 	default:
-		each(s.records[:min(len(s.records), maxTargets)], func(r *net.SRV) bool {
-			o.follow(ctx, x, r, asked)
-			return true
-		})
+		targets := each(s.records[:min(len(s.records), maxTargets)], func(r *net.SRV) *target { return o.follow(ctx, x, r, asked) })
+		o.judgeTargets(ctx, x, slices.DeleteFunc(targets, func(t *target) bool { return t == nil }), asked)
 	}
 	o.examineDirect(ctx, x)
 	return x.result()
@@ -87,8 +85,8 @@ func (o Outside) judgeProof(x *exam, s stream, target string) {
 	x.judgeOurProof(papers{chain: s.shaken.chain, roots: o.Roots, now: time.Now(), xmpp: true}, o.Domain, "presented by "+target)
 }
 
-// follow goes where one record points to.
-func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) {
+// follow goes where one record points to. It is nil if that has no address.
+func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) *target {
 	name := strings.TrimSuffix(strings.ToLower(r.Target), ".")
 	domain := strings.ToLower(o.Domain)
 	if name != domain && !strings.HasSuffix(name, "."+domain) {
@@ -97,58 +95,29 @@ func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) 
 	l := x.addresses(ctx, name)
 	if l.err != nil {
 		x.nameless(ctx, l, "dns.srv-target-unresolvable", asked)
-		return
+		return nil
 	}
 	if alias := x.alias(ctx, name); alias != "" {
 		x.find("dns.srv-cname", name, asked, name+" is an alias of "+alias)
 	}
-	if wrong := o.notOurs(l.addrs); len(wrong) > 0 {
-		x.find("dns.public-address", name, l.String(), fmt.Sprintf("the organisation's addresses are %v", o.Addresses))
+	t := &target{name: name, port: r.Port, lookup: l}
+	t.dials = x.reach(ctx, o.judgeAddresses(x, l), r.Port)
+	if !t.up() {
+		return t
 	}
-	dials := x.reach(ctx, l.addrs, r.Port)
-	d := best(dials)
-	if d.outcome != connected {
-		o.closed(ctx, x, r, l, dials, asked)
-		return
-	}
-	answer := x.open(ctx, d, opening{to: o.Domain, tls: true})
-	target := net.JoinHostPort(name, fmt.Sprint(r.Port))
+	answer := x.open(ctx, best(t.dials), opening{to: o.Domain, tls: true})
+	subject := net.JoinHostPort(name, fmt.Sprint(r.Port))
 	switch {
 	case answer.foreign():
-		x.find("nat.forward", target, l.String(), answer.String())
+		x.find("nat.forward", subject, l.String(), answer.String())
 	case answer.err != nil:
-		x.find("xmpp.no-stream", target, l.String(), answer.String())
+		x.find("xmpp.no-stream", subject, l.String(), answer.String())
 	case answer.fault == "host-unknown":
-		x.find("gateway.domain-not-served", o.Domain, target+": "+answer.String())
+		x.find("gateway.domain-not-served", o.Domain, subject+": "+answer.String())
 	case answer.why.code != "":
-		x.find("tls.handshake", target, append([]string{l.String(), answer.String()}, answer.why.evidence...)...)
+		x.find("tls.handshake", subject, append([]string{l.String(), answer.String()}, answer.why.evidence...)...)
 	default:
-		o.judgeProof(x, answer, target)
+		o.judgeProof(x, answer, subject)
 	}
-}
-
-// closed judges a target that takes no connection. With an unusual port in the record and an open usual one, the record is wrong.
-func (o Outside) closed(ctx context.Context, x *exam, r *net.SRV, l *lookup, dials []*dialed, asked string) {
-	evidence := append([]string{l.String()}, inWords(dials)...)
-	if r.Port != xmppPort {
-		if usual := best(x.reach(ctx, l.addrs, xmppPort)); usual.outcome == connected {
-			x.find("dns.srv-port", o.Domain, append([]string{asked, usual.String()}, evidence...)...)
-			return
-		}
-	}
-	x.find(best(dials).code(), net.JoinHostPort(l.name, fmt.Sprint(r.Port)), append(evidence, x.slip(ctx, dials)...)...)
-}
-
-// notOurs are the addresses that the organisation is not known to have.
-func (o Outside) notOurs(addrs []netip.Addr) []netip.Addr {
-	if len(o.Addresses) == 0 {
-		return nil
-	}
-	var wrong []netip.Addr
-	for _, a := range addrs {
-		if !slices.Contains(o.Addresses, a) {
-			wrong = append(wrong, a)
-		}
-	}
-	return wrong
+	return t
 }

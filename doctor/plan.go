@@ -20,7 +20,8 @@ func (g Gateway) Plan() []string {
 	for _, n := range g.nextHops() {
 		hosts := n.hosts
 		if hosts == nil {
-			plan = append(plan, "look up "+config.SRVName(n.domains[0])+" SRV, and for each host that it names:")
+			plan = append(plan, wrongNames("sipfederationtls", n.domains[0]),
+				"look up "+config.SRVName(n.domains[0])+" SRV, and for each host that it names:")
 			hosts = []string{"the host"}
 		}
 		for _, target := range hosts {
@@ -42,7 +43,7 @@ func (g Gateway) Plan() []string {
 	if g.Status != nil {
 		plan = append(plan, "ask the running gateway for its status, on its admin listener")
 	}
-	return append(plan, wrongPorts, promise)
+	return append(plan, wrongNames("xmpp-server", "DOMAIN"), wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
@@ -70,9 +71,19 @@ func (o Outside) Plan() []string {
 		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
 		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, begin TLS if it is offered, and close it",
 		"the same for " + xmppsSRV + o.Domain + " SRV, with TLS first",
+		wrongNames("xmpp-server", o.Domain),
 		wrongPorts,
 		promise,
 	}
+}
+
+// wrongNames is what [exam.unpublished] does.
+func wrongNames(what, domain string) string {
+	var names []string
+	for _, s := range strays(what, domain) {
+		names = append(names, s.name)
+	}
+	return fmt.Sprintf("where there is no _%s._tcp.%s SRV, look for one under the names that are taken for it: %s", what, domain, strings.Join(names, ", "))
 }
 
 // wrongPorts is what [exam.slip] does.
