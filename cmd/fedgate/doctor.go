@@ -19,6 +19,7 @@ import (
 
 	"fedlab/doctor"
 	"fedlab/gateway/config"
+	"fedlab/gateway/translate"
 	"fedlab/internal/network"
 	"fedlab/internal/revocation"
 )
@@ -36,26 +37,25 @@ type doctorFlags struct {
 func doctorCommand() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
-		Use:   "doctor -c FILE",
+		Use:   "doctor",
 		Short: "Say what is wrong with the gateway's surroundings, and what to do about it",
 		Long: `Say what is wrong, with the evidence and the remedy. No message is sent to anybody.
 
 It looks from one of three places, and is run on the machine that stands there:
-  gateway   the gateway's own machine (default)
-  edge      the Access Edge's machine: --allow, --cert, --key, --authorities and --log say what the Edge has configured
-  outside   any machine on the Internet: --address says the organisation's public addresses, as far as they are known
+  gateway   the gateway's own machine (default). It needs the gateway's configuration, -c
+  edge      the Access Edge's machine: --allow, --cert, --key, --authorities and --log say what the Edge has configured. Without a
+            configuration it needs --name and --allow
+  outside   any machine on the Internet: --address says the organisation's public addresses, as far as they are known. Without a
+            configuration it needs --domain
 
 Exit codes: 0 nothing found, 1 something found, 2 the input could not be used.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the gateway's configuration `FILE`")
-	if err := cmd.MarkFlagRequired("config"); err != nil {
-		panic(err) // the flag stands one line above
-	}
 	cmd.Flags().StringVar(&f.from, "from", string(doctor.FromGateway), "where this machine stands: gateway, edge or outside")
 	cmd.Flags().BoolVar(&f.json, "json", false, "write the report as one JSON object")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	cmd.Flags().StringVar(&f.domainNamed, "domain", "", "edge, outside: the SIP `DOMAIN`, if the configuration has more than one")
+	cmd.Flags().StringVar(&f.domainNamed, "domain", "", "edge, outside: the SIP `DOMAIN`, if there is no configuration or it has more than one")
 	cmd.Flags().StringArrayVar(&f.addresses, "address", nil, "outside: a public `ADDRESS` of the organisation; may be repeated")
 	cmd.Flags().StringArrayVar(&f.allow, "allow", nil, "edge: an entry of the Allow list, `DOMAIN=NEXTHOP`; may be repeated. Default: every XMPP domain goes to the gateway's hostname")
 	cmd.Flags().StringVar(&f.federationName, "name", "", "edge: the Edge's federation `NAME`; default: the host of the domain's next_hop")
@@ -102,14 +102,20 @@ type vantage interface {
 
 // vantage is where the flags say that this machine stands.
 func (f doctorFlags) vantage() (vantage, error) {
-	c, problem := config.Load(f.config)
-	// A certificate that cannot be used is what the doctor is for; anything else has to be mended first.
-	if problem != nil && (c == nil || !config.OnlyCertificates(problem)) {
-		return nil, problem
+	c := new(config.Config) // of which nothing is known
+	var problem error
+	if f.config != "" {
+		// A certificate that cannot be used is what the doctor is for; anything else has to be mended first.
+		if c, problem = config.Load(f.config); problem != nil && (c == nil || !config.OnlyCertificates(problem)) {
+			return nil, problem
+		}
 	}
 	host := hostNetwork(c)
 	switch doctor.Vantage(f.from) {
 	case doctor.FromGateway:
+		if f.config == "" {
+			return nil, errors.New("--config has to name the gateway's configuration, which is what is looked at on the gateway's machine; on any other, --from outside needs no more than a --domain")
+		}
 		g := doctor.Gateway{Config: c, Problem: problem, Network: host}
 		if c.Admin.Listen != "" {
 			g.Status = func(ctx context.Context) ([]byte, error) { return askAdmin(ctx, host, c.Admin.Listen, "/status") }
@@ -144,20 +150,29 @@ func (f doctorFlags) vantage() (vantage, error) {
 func (f doctorFlags) domain(c *config.Config) (string, error) {
 	all := slices.Sorted(maps.Keys(c.SIP.Domains))
 	switch {
-	case f.domainNamed != "":
-		if !slices.Contains(all, f.domainNamed) {
-			return "", fmt.Errorf("--domain %q is none of the configuration's SIP domains: %s", f.domainNamed, strings.Join(all, ", "))
-		}
-		return f.domainNamed, nil
-	case len(all) == 1:
+	case f.domainNamed == "" && len(all) == 1:
 		return all[0], nil
+	case f.domainNamed == "" && f.config == "":
+		return "", errors.New("--domain has to name the SIP domain, such as contoso.com, or --config a configuration that has it")
+	case f.domainNamed == "":
+		return "", fmt.Errorf("--domain has to say which of these SIP domains: %s", strings.Join(all, ", "))
 	}
-	return "", fmt.Errorf("--domain has to say which of these SIP domains: %s", strings.Join(all, ", "))
+	domain, err := translate.ParseDomain(f.domainNamed)
+	if err != nil {
+		return "", fmt.Errorf("--domain %q: %w", f.domainNamed, err)
+	}
+	if f.config != "" && !slices.Contains(all, domain) {
+		return "", fmt.Errorf("--domain %q is none of the configuration's SIP domains: %s", f.domainNamed, strings.Join(all, ", "))
+	}
+	return domain, nil
 }
 
 // edge is the vantage point of the Access Edge, from what the flags say and what follows from the gateway's configuration.
 func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
 	e := doctor.Edge{Name: f.federationName, Allow: make(map[string]string)}
+	if f.config == "" && (e.Name == "" || len(f.allow) == 0) {
+		return e, errors.New("without a configuration (--config) the flags have to say what the Edge is called, --name sip.contoso.com, and what is on its Allow list, --allow gmail.com=xmpp.jds.local")
+	}
 	if e.Name == "" {
 		domain, err := f.domain(c)
 		if err != nil {

@@ -287,6 +287,12 @@ func TestExitCodes(t *testing.T) {
 		{"the doctor with a bad file", []string{"doctor", "-c", change("dr.yaml", "  domains:", "  domans:")}, 2, []string{"dr.yaml:5:3"}},
 		{"the doctor from nowhere", []string{"doctor", "-c", d.config, "--from", "moon"}, 2, []string{"moon", "outside"}},
 		{"the doctor about another domain", []string{"doctor", "-c", d.config, "--from", "outside", "--domain", "x.example"}, 2, []string{"x.example", "contoso.com"}},
+		{"the doctor without a configuration", []string{"doctor"}, 2, []string{"--config", "--from outside", "--domain"}},
+		{"the doctor outside, about nothing", []string{"doctor", "--from", "outside"}, 2, []string{"--domain", "--config"}},
+		{"the doctor outside, about an address", []string{"doctor", "--from", "outside", "--domain", "https://contoso.com"}, 2, []string{"--domain", "https://contoso.com"}},
+		{"the doctor on an Edge of which nothing is known", []string{"doctor", "--from", "edge"}, 2, []string{"--config", "--name", "--allow"}},
+		{"the doctor on an Edge without an Allow list", []string{"doctor", "--from", "edge", "--name", "sip.contoso.com"}, 2, []string{"--allow gmail.com="}},
+		{"the doctor on an Edge without a name", []string{"doctor", "--from", "edge", "--allow", "gmail.com=xmpp.jds.local"}, 2, []string{"--name sip."}},
 		{"half a certificate", []string{"doctor", "-c", d.config, "--from", "edge", "--cert", "x.pem"}, 2, []string{"--key"}},
 		{"a wrong Allow entry", []string{"doctor", "-c", d.config, "--from", "edge", "--allow", "gmail.com"}, 2, []string{"DOMAIN=NEXTHOP"}},
 		{"a store that is none", []string{"run", "-c", change("store.yaml", "fedgate.db", "gateway.pem")}, 1, []string{"gateway.pem", "damaged", "backup"}},
@@ -348,6 +354,28 @@ func TestDoctor(t *testing.T) {
 	}
 	if len(report.From) != 1 || report.From[0] != "gateway" || !hasPrefix(codes, "tls.") || !hasPrefix(codes, "dns.") {
 		t.Errorf("report: %s", stdout.String())
+	}
+}
+
+// From outside, and on the Edge's machine, no configuration of the gateway is needed: the flags say it all.
+func TestDoctorWithoutConfiguration(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		does []string
+	}{
+		{[]string{"--from", "outside", "--domain", "Contoso.com."}, []string{"look up _xmpp-server._tcp.contoso.com SRV"}},
+		{[]string{"--from", "edge", "--name", "sip.contoso.com", "--allow", "gmail.com=xmpp.jds.local", "--allow", "jabber.org=xmpp.jds.local:5062"},
+			[]string{"names against sip.contoso.com", "connect to xmpp.jds.local:5061", "connect to xmpp.jds.local:5062", "each of gmail.com"}},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := execute(t.Context(), append([]string{"doctor", "--dry-run"}, c.args...), &stdout, &stderr); code != exitWell {
+			t.Errorf("%v: exit code %d\n%s", c.args, code, stderr.String())
+		}
+		for _, want := range c.does {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("%v: no %q in\n%s", c.args, want, stdout.String())
+			}
+		}
 	}
 }
 
