@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -182,11 +183,27 @@ func (x *exam) reach(ctx context.Context, addrs []netip.Addr, port uint16) []*di
 func best(all []*dialed) *dialed {
 	var found *dialed
 	for _, d := range all {
-		if found == nil || d.outcome < found.outcome {
+		if found == nil || d.rank() < found.rank() {
 			found = d
 		}
 	}
 	return found
+}
+
+func (d *dialed) rank() int {
+	if !d.heard() {
+		return int(broken) + 1
+	}
+	return int(d.outcome)
+}
+
+// heard reports whether the probe says anything about the other side: not that of an address that this machine itself has no way to. Most machines
+// without IPv6 are told about IPv6 addresses all the same.
+func (d *dialed) heard() bool { return d.outcome != unreachable || d.local.IsValid() }
+
+// down is the probes that did not connect, in words, as far as they say anything about the other side.
+func down(all []*dialed) []string {
+	return inWords(slices.DeleteFunc(slices.Clone(all), func(d *dialed) bool { return !d.heard() }))
 }
 
 // inWords is the probes that did not connect.

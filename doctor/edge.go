@@ -200,7 +200,7 @@ func (e Edge) judgeWay(ctx context.Context, x *exam, s *gatewaySeen) bool {
 	case d.outcome == connected && outside:
 		x.find("nat.hairpin-used", s.name, s.lookup.String(), d.String())
 	case d.outcome == connected:
-		if down := inWords(s.dials); len(down) > 0 {
+		if down := down(s.dials); len(down) > 0 {
 			x.find("gateway.address-down", fmt.Sprintf("%s:%d", s.name, s.port), append([]string{s.lookup.String()}, down...)...)
 		}
 	default:

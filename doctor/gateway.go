@@ -206,7 +206,7 @@ func (g Gateway) judgeWay(ctx context.Context, x *exam, h *hop) bool {
 	case d.outcome == connected && outside:
 		x.find("nat.hairpin-used", h.host, h.lookup.String(), d.String())
 	case served:
-		if down := inWords(h.dials); len(down) > 0 {
+		if down := down(h.dials); len(down) > 0 {
 			x.find("edge.address-down", h.target, append([]string{h.lookup.String()}, down...)...)
 		}
 	case outside:

@@ -40,19 +40,18 @@ func (o Outside) judgeAddresses(x *exam, l *lookup) (called []netip.Addr) {
 func (o Outside) judgeTargets(ctx context.Context, x *exam, targets []*target, asked string) {
 	served := slices.ContainsFunc(targets, (*target).up)
 	each(targets, func(t *target) bool {
-		dials := heard(t.dials)
-		down := inWords(dials)
 		subject := net.JoinHostPort(t.name, fmt.Sprint(t.port))
-		evidence := append([]string{t.lookup.String()}, down...)
+		evidence := []string{t.lookup.String()}
 		switch usual := x.usual(ctx, t); {
+		case len(t.dials) == 0:
 		case usual != nil:
-			x.find("dns.srv-port", o.Domain, append([]string{asked, usual.String()}, evidence...)...)
-		case served && len(down) > 0:
-			x.find("gateway.address-down", subject, evidence...)
-		case !served && len(dials) > 0:
-			x.find(best(dials).code(), subject, append(evidence, x.slip(ctx, dials)...)...)
-		case !served && len(t.dials) > 0:
-			x.find(best(t.dials).code(), subject, append(evidence, inWords(t.dials)...)...)
+			x.find("dns.srv-port", o.Domain, slices.Concat([]string{asked, usual.String()}, evidence, inWords(t.dials))...)
+		case !served:
+			x.find(best(t.dials).code(), subject, slices.Concat(evidence, inWords(t.dials), x.slip(ctx, t.dials))...)
+		default:
+			if down := down(t.dials); len(down) > 0 {
+				x.find("gateway.address-down", subject, append(evidence, down...)...)
+			}
 		}
 		return true
 	})
@@ -71,10 +70,4 @@ func (x *exam) usual(ctx context.Context, t *target) *dialed {
 		return d
 	}
 	return nil
-}
-
-// heard are the probes that say something about the other side: not those of addresses that this machine itself has no way to. Most machines without
-// IPv6 are told about IPv6 addresses all the same.
-func heard(all []*dialed) []*dialed {
-	return slices.DeleteFunc(slices.Clone(all), func(d *dialed) bool { return d.outcome == unreachable && !d.local.IsValid() })
 }

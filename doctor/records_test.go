@@ -125,7 +125,6 @@ func TestPublicAddresses(t *testing.T) {
 	known := func(addresses ...netip.Addr) func(*deployment) {
 		return func(d *deployment) { d.addresses = addresses }
 	}
-	six := func(d *deployment) { d.zones["contoso.com"]["xmpp AAAA"] = []string{"2001:db8:12::40"} }
 	two := func(d *deployment) {
 		d.zones["contoso.com"]["_xmpp-server._tcp SRV"] = []string{"0 0 5269 xmpp.contoso.com.", "10 0 5269 xmpp2.contoso.com."}
 		d.zones["contoso.com"]["xmpp2 A"] = []string{"12.34.56.80"}
@@ -134,17 +133,14 @@ func TestPublicAddresses(t *testing.T) {
 		d.rules = []vnet.Rule{{Name: "fault", From: "internet", Protocol: "tcp", Port: 5269, Verdict: vnet.Drop}}
 	}
 	for name, tc := range map[string]told{
-		"private":                              {a("10.11.12.40"), "dns.public-address outside", []string{"xmpp.contoso.com is 10.11.12.40", "does not route to [10.11.12.40]"}, []string{"organisation's addresses"}},
-		"private, addresses known":             {also(a("10.11.12.40"), known(addr("12.34.56.78"))), "dns.public-address outside", []string{"does not route to [10.11.12.40]", "organisation's addresses are [12.34.56.78]"}, nil},
-		"private and public":                   {a("10.11.12.40", "12.34.56.78"), "dns.public-address outside", []string{"does not route to [10.11.12.40]"}, []string{"12.34.56.78]"}},
-		"private, and that is the way":         {also(a("10.11.12.40"), known(addr("10.11.12.40"))), "net.filtered outside", []string{"TCP 10.11.12.40:5269"}, nil},
-		"link-local, shared, loopback":         {a("169.254.1.1", "100.64.1.1", "127.0.0.1"), "dns.public-address outside", []string{"[100.64.1.1 127.0.0.1 169.254.1.1]"}, nil},
-		"one of two is stale":                  {a("12.34.56.78", "12.34.56.80"), "gateway.address-down outside", []string{"TCP 12.34.56.80:5269", "no answer"}, []string{"12.34.56.78:5269"}},
-		"IPv6, and a machine without it":       {six, "", nil, nil},
-		"IPv6, a machine without it, and shut": {also(six, shut), "net.filtered outside", []string{"TCP 12.34.56.78:5269"}, []string{"TCP [2001:db8"}},
-		"IPv6 alone, and a machine without it": {also(six, func(d *deployment) { delete(d.zones["contoso.com"], "xmpp A") }), "net.unreachable outside", []string{"TCP [2001:db8:12::40]:5269"}, nil},
-		"one of two hosts is gone":             {two, "gateway.address-down outside", []string{"xmpp2.contoso.com is 12.34.56.80", "TCP 12.34.56.80:5269"}, nil},
-		"both hosts are gone":                  {also(two, shut), "net.filtered outside", []string{"TCP 12.34.56.78:5269"}, nil},
+		"private":                      {a("10.11.12.40"), "dns.public-address outside", []string{"xmpp.contoso.com is 10.11.12.40", "does not route to [10.11.12.40]"}, []string{"organisation's addresses"}},
+		"private, addresses known":     {also(a("10.11.12.40"), known(addr("12.34.56.78"))), "dns.public-address outside", []string{"does not route to [10.11.12.40]", "organisation's addresses are [12.34.56.78]"}, nil},
+		"private and public":           {a("10.11.12.40", "12.34.56.78"), "dns.public-address outside", []string{"does not route to [10.11.12.40]"}, []string{"12.34.56.78]"}},
+		"private, and that is the way": {also(a("10.11.12.40"), known(addr("10.11.12.40"))), "net.filtered outside", []string{"TCP 10.11.12.40:5269"}, nil},
+		"link-local, shared, loopback": {a("169.254.1.1", "100.64.1.1", "127.0.0.1"), "dns.public-address outside", []string{"[100.64.1.1 127.0.0.1 169.254.1.1]"}, nil},
+		"one of two is stale":          {a("12.34.56.78", "12.34.56.80"), "gateway.address-down outside", []string{"TCP 12.34.56.80:5269", "no answer"}, []string{"12.34.56.78:5269"}},
+		"one of two hosts is gone":     {two, "gateway.address-down outside", []string{"xmpp2.contoso.com is 12.34.56.80", "TCP 12.34.56.80:5269"}, nil},
+		"both hosts are gone":          {also(two, shut), "net.filtered outside", []string{"TCP 12.34.56.78:5269"}, nil},
 		"one of two hosts has a wrong port": {also(two, func(d *deployment) {
 			d.zones["contoso.com"]["_xmpp-server._tcp SRV"] = []string{"0 0 5269 xmpp.contoso.com.", "10 0 5296 xmpp2.contoso.com."}
 			d.zones["contoso.com"]["xmpp2 A"] = []string{"12.34.56.78"}

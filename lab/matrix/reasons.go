@@ -66,6 +66,8 @@ var combinations = []Combined{
 		"the name on the Allow list and the certificate's differ, and the gateway, whose answer would say which is right, does not give one"},
 	{"edge nat.hairpin-used", "edge net.refused", "edge nat.hairpin",
 		"a gateway that refuses behind a firewall that loops, and a firewall that does not loop and says so, answer with the same reset"},
+	{"outside dns.public-address", "outside gateway.address-down", "outside net.filtered",
+		"the address that served has become one that the Internet does not route to, and what is left is silent"},
 	{"outside dns.srv-port", "outside net.refused", "outside net.filtered",
 		"the port in the record is dropped, and as 5269 does not take connections either, nothing says that the record is what is wrong"},
 	{"outside dns.srv-port", "gateway net.return-path", "",
