@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -257,8 +258,21 @@ func (f Field) Needed() bool { return f.Tag.Get("need") == "true" }
 func (f Field) OneOf() []string { return strings.Fields(f.Tag.Get("oneof")) }
 
 // Fields is the fields of a struct type that files can set: those with a yaml tag. A struct without any such tag belongs to a
-// package that knows nothing of files; its exported fields are called as they are, in lower case and with underscores.
+// package that knows nothing of files; its exported fields are called as they are, in lower case and with underscores. The slice is shared: it must
+// not be changed.
 func Fields(t reflect.Type) []Field {
+	if known, ok := fieldsOf.Load(t); ok {
+		return known.([]Field)
+	}
+	fields := readFields(t)
+	fieldsOf.Store(t, fields)
+	return fields
+}
+
+// fieldsOf holds what Fields has read, by type: thousands of documents are decoded into the same few.
+var fieldsOf sync.Map
+
+func readFields(t reflect.Type) []Field {
 	var tagged, exported []Field
 	for i := range t.NumField() {
 		f := t.Field(i)
