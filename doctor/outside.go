@@ -60,12 +60,16 @@ func (o Outside) examineDirect(ctx context.Context, x *exam) {
 			x.find("xmpp.direct-tls", target, asked, l.String())
 			return false
 		}
-		dials := x.reach(ctx, l.addrs, r.Port)
+		dials := x.reach(ctx, o.judgeAddresses(x, l), r.Port)
 		d := best(dials)
+		if d == nil {
+			return false
+		}
 		if d.outcome != connected {
 			x.find("xmpp.direct-tls", target, append([]string{asked, l.String()}, inWords(dials)...)...)
 			return false
 		}
+		x.judgeDown(target, l, dials)
 		answer := x.open(ctx, d, opening{to: o.Domain, direct: true})
 		if answer.err != nil {
 			x.find("xmpp.direct-tls", target, append([]string{asked, l.String(), answer.String()}, answer.why.evidence...)...)

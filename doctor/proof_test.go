@@ -147,11 +147,14 @@ func TestDirectTLS(t *testing.T) {
 		"the port is closed":   {"0 0 5270 xmpp.contoso.com.", begins(good), []string{"xmpp.direct-tls outside"}},
 		"no address":           {"0 0 5269 elsewhere.contoso.com.", begins(good), []string{"xmpp.direct-tls outside"}},
 		"it is not offered":    {"0 0 0 .", begins(good), nil},
+		"a stale address":      {"0 0 5269 moved.contoso.com.", begins(good), []string{"gateway.address-down outside"}},
+		"a private address":    {"0 0 5269 inside.contoso.com.", begins(good), []string{"dns.public-address outside"}},
 		"TLS and then silence": {"0 0 5269 xmpp.contoso.com.", func(c net.Conn) { t := tls.Server(c, good); _ = t.Handshake(); silence(t) }, []string{"xmpp.direct-tls outside"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := healthy()
 			d.zones["contoso.com"]["_xmpps-server._tcp SRV"] = []string{tt.record}
+			d.zones["contoso.com"]["moved A"], d.zones["contoso.com"]["inside A"] = []string{"12.34.56.78", "12.34.56.80"}, []string{"10.11.12.40"}
 			d.trusted = pki.Roots(x.authority)
 			d.gatewayXMPP = tt.serve
 			_, all := d.examine(t)

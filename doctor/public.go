@@ -49,12 +49,17 @@ func (o Outside) judgeTargets(ctx context.Context, x *exam, targets []*target, a
 		case !served:
 			x.find(best(t.dials).code(), subject, slices.Concat(evidence, inWords(t.dials), x.slip(ctx, t.dials))...)
 		default:
-			if down := down(t.dials); len(down) > 0 {
-				x.find("gateway.address-down", subject, append(evidence, down...)...)
-			}
+			x.judgeDown(subject, t.lookup, t.dials)
 		}
 		return true
 	})
+}
+
+// judgeDown makes the finding for addresses of ours that take no connection while another one does.
+func (x *exam) judgeDown(subject string, l *lookup, dials []*dialed) {
+	if down := down(dials); len(down) > 0 {
+		x.find("gateway.address-down", subject, append([]string{l.String()}, down...)...)
+	}
 }
 
 // usual is the probe of the usual port of a target that takes no connection on an unusual one, where that is open; else it is nil.
