@@ -72,7 +72,7 @@ func TestOwnerNames(t *testing.T) {
 		"the domain twice":       {made("_xmpp-server._tcp.contoso.com"), misnamed, []string{"_xmpp-server._tcp.contoso.com.contoso.com", "dot at the end"}, nil},
 		"for the host":           {made("_xmpp-server._tcp.xmpp"), misnamed, []string{"_xmpp-server._tcp.xmpp.contoso.com", "in place of the domain"}, nil},
 		"for clients":            {made("_xmpp-client._tcp"), lacking, []string{"_xmpp-client._tcp.contoso.com has records", "clients look there"}, []string{"probably meant"}},
-		"for TLS from the start": {made("_xmpps-server._tcp"), lacking, []string{"_xmpps-server._tcp.contoso.com has records", "XEP-0368"}, []string{"probably meant"}},
+		"for TLS from the start": {made("_xmpps-server._tcp"), lacking + ", xmpp.direct-tls outside", []string{"_xmpps-server._tcp.contoso.com has records", "XEP-0368"}, []string{"probably meant"}},
 		"of old":                 {made("_jabber._tcp"), lacking, []string{"_jabber._tcp.contoso.com has records"}, []string{"probably meant"}},
 		"no service, for clients": {func(d *deployment) {
 			made("_xmpp-client._tcp")(d)
