@@ -48,6 +48,12 @@ type SocketLister interface {
 	Sockets() ([]Socket, error)
 }
 
+// SmallDialer is a Network that can make a TCP connection on which neither side puts more than mss bytes into a segment, whatever the way
+// between them carries: the limit is announced to the other side (RFC 9293 §3.7.1) and kept by this one.
+type SmallDialer interface {
+	DialSmall(ctx context.Context, to netip.AddrPort, mss int) (net.Conn, error)
+}
+
 // CanonicalNamer is a Network that can say which name an alias stands for. A name without alias stands for itself. Names are
 // returned with a dot at the end, as package net does.
 type CanonicalNamer interface {

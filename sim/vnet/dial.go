@@ -142,15 +142,24 @@ func dialParallel(ctx context.Context, first, second []netip.AddrPort, dial dial
 }
 
 func (h *Host) dialTCP(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	c, err := h.node.connect(ctx, h.owner, to)
+	c, err := h.node.connect(ctx, h.owner, to, 0)
 	if err != nil {
 		return nil, opError("dial", network, nil, addrOf("tcp", to), err)
 	}
 	return &TCPConn{c}, nil
 }
 
-// connect opens a connection, or returns an errno or what package net makes of a context's error.
-func (nd *node) connect(ctx context.Context, owner string, to netip.AddrPort) (*tcb, error) {
+// DialSmall is network.SmallDialer's.
+func (h *Host) DialSmall(ctx context.Context, to netip.AddrPort, mss int) (net.Conn, error) {
+	c, err := h.node.connect(ctx, h.owner, to, mss)
+	if err != nil {
+		return nil, opError("dial", "tcp", nil, addrOf("tcp", to), err)
+	}
+	return &TCPConn{c}, nil
+}
+
+// connect opens a connection, or returns an errno or what package net makes of a context's error. mss is the program's limit; 0: none.
+func (nd *node) connect(ctx context.Context, owner string, to netip.AddrPort, mss int) (*tcb, error) {
 	n := nd.net
 	n.lock()
 	defer n.unlock()
@@ -173,6 +182,7 @@ func (nd *node) connect(ctx context.Context, owner string, to netip.AddrPort) (*
 	}
 	c := nd.newTCB(owner, netip.AddrPortFrom(from, port), to)
 	c.state = stateSynSent
+	c.limit = mss
 	c.mss = c.ourMSS()
 	c.sendSyn()
 	stop := context.AfterFunc(ctx, func() {

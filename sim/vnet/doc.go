@@ -29,6 +29,7 @@
 //
 // Neighbours are known without ARP or neighbour discovery (an address that nobody has still fails after the three seconds
 // that ARP would take, except on a segment that stands for a whole Internet, where packets to nowhere just vanish). There is
-// no fragmentation of UDP datagrams, no ECN, no urgent data, no TCP timestamps, no path MTU probing; broadcast and multicast
+// no fragmentation of UDP datagrams, no ECN, no urgent data, no TCP timestamps, no path MTU probing,
+// and what a connection has learnt of its path's MTU no other one knows; broadcast and multicast
 // do not exist. A program can notice none of this by its errors, only by looking at the wire.
 package vnet

@@ -62,7 +62,7 @@ func (e *icmpError) quoteLen() int {
 
 // sendICMP reports an error about p to its sender. There are no errors about errors. RFC 1122 §3.2.2
 func (nd *node) sendICMP(kind icmpKind, mtu int, about *packet) {
-	if about.proto == protoICMP || about.src.Addr().IsUnspecified() {
+	if nd.silent || about.proto == protoICMP || about.src.Addr().IsUnspecified() {
 		return
 	}
 	from, ok := nd.source(about.src.Addr())

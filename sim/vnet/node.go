@@ -24,6 +24,7 @@ type node struct {
 	own    map[netip.Addr]*iface
 	routes []route
 	router *Router // nil on a host
+	silent bool    // sends no ICMP errors
 
 	// Sockets.
 	conns     map[endpoints]*tcb

@@ -19,6 +19,7 @@ type Router struct {
 	flows      *flows
 	tracks     bool // remembers connections
 	strict     bool // a TCP segment in the middle of nowhere begins nothing
+	clamps     bool // lowers the MSS in SYNs
 }
 
 // Name is the router's name in the topology.
@@ -65,6 +66,20 @@ func (r *Router) SetState(t StateTimeouts) {
 	r.flows.timeouts = t
 }
 
+// SetSilent says whether the router sends no ICMP errors.
+func (r *Router) SetSilent(on bool) {
+	r.node.net.lock()
+	defer r.node.net.unlock()
+	r.node.silent = on
+}
+
+// SetClampMSS says whether the router lowers the MSS in the SYNs that it passes on, for connections that begin from now on.
+func (r *Router) SetClampMSS(on bool) {
+	r.node.net.lock()
+	defer r.node.net.unlock()
+	r.clamps = on
+}
+
 // Flush forgets all connections and translations, as a reboot does.
 func (r *Router) Flush() {
 	r.node.net.lock()
@@ -84,13 +99,13 @@ func (n *Net) newRouter(name string, c RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Router{node: nd, config: c, hairpin: c.Hairpin, forwards: slices.Clone(c.Forwards), masquerade: map[*iface]bool{},
+	r := &Router{node: nd, config: c, hairpin: c.Hairpin, clamps: c.ClampMSS, forwards: slices.Clone(c.Forwards), masquerade: map[*iface]bool{},
 		flows: newFlows(c.State, c.NAT), rules: install(c.Rules, 0)}
 	for _, i := range nd.ifaces {
 		r.masquerade[i] = slices.Contains(c.Masquerade, i.seg.name)
 	}
 	r.review()
-	nd.router = r
+	nd.router, nd.silent = r, c.Silent
 	return r, nil
 }
 
@@ -277,6 +292,9 @@ func (r *Router) pass(t *transit, name string, say bool) {
 		}
 	}
 	p.src, p.dst = t.src, t.dst
+	if most := mssFor(min(t.in.mtu(), t.out.mtu()), p.is4()); r.clamps && p.flags&flagSYN != 0 && int(p.mss) > most {
+		p.mss = uint16(most)
+	}
 	t.out.transmit(t.hop, p)
 }
 

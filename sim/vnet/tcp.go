@@ -72,6 +72,7 @@ type tcb struct {
 	wl1, wl2      uint32
 	scale         uint8 // of the windows that the peer announces
 	mss           int
+	limit         int // of what a segment carries, set by the program; 0: none
 	congestion
 	rtt
 	retries   int
@@ -152,18 +153,25 @@ func (nd *node) newTCB(owner string, local, remote netip.AddrPort) *tcb {
 
 // ourMSS is what we tell the peer to send at most, from the MTU of the interface.
 func (c *tcb) ourMSS() int {
-	headers := 40
-	if c.local.Addr().Is6() {
-		headers = 60
-	}
+	mtu := 1500
 	if c.node.owns(c.remote.Addr()) {
-		return c.node.lo.mtu() - headers
+		mtu = c.node.lo.mtu()
+	} else if out, _, ok := c.node.route(c.remote.Addr()); ok {
+		mtu = out.mtu()
 	}
-	out, _, ok := c.node.route(c.remote.Addr())
-	if !ok {
-		return 1500 - headers
+	mss := mssFor(mtu, c.local.Addr().Is4())
+	if c.limit > 0 {
+		mss = min(mss, c.limit)
 	}
-	return out.mtu() - headers
+	return mss
+}
+
+// mssFor is the largest segment, without headers, that fits into packets of a size. RFC 6691
+func mssFor(mtu int, is4 bool) int {
+	if is4 {
+		return mtu - 40
+	}
+	return mtu - 60
 }
 
 // drop removes the connection without a word.

@@ -121,7 +121,7 @@ func (c *tcb) duplicateAck() {
 
 // resendFirst sends the oldest segment again.
 func (c *tcb) resendFirst() {
-	n := min(c.buf.size, c.mss)
+	n := min(c.buf.size, c.most())
 	if len(c.sacked) > 0 {
 		n = min(n, int(c.sacked[0].start-c.base()))
 	}
@@ -146,7 +146,7 @@ func (c *tcb) resend() {
 		hole := false
 		for _, s := range c.sacked {
 			if before(from, s.start) {
-				n := min(int(s.start-from), c.mss)
+				n := min(int(s.start-from), c.most())
 				offset := int(from - c.base())
 				if n = min(n, c.buf.size-offset); n <= 0 {
 					return

@@ -98,13 +98,13 @@ func (c *tcb) output() {
 		}
 		flight := c.flight()
 		room := min(int(c.wnd)-int(c.nxt-c.una), c.cwnd-flight)
-		n := max(min(c.buf.size-offset, c.mss, room), 0)
+		n := max(min(c.buf.size-offset, c.most(), room), 0)
 		fin := c.fin && offset+n == c.buf.size
 		if n == 0 && !fin {
 			break
 		}
 		// Do not send a part of what could go as a whole when the window opens. RFC 9293 §3.8.6.2.1
-		if n < c.mss && n < c.buf.size-offset && c.nxt != c.una {
+		if n < c.most() && n < c.buf.size-offset && c.nxt != c.una {
 			break
 		}
 		c.sendData(c.nxt, offset, n, fin)
@@ -117,6 +117,14 @@ func (c *tcb) output() {
 		c.retries = 0
 		c.rtoTimer.set(c.rto)
 	}
+}
+
+// most is how many bytes a segment carries at most. Options take their room from the MSS, which is without them. RFC 6691 §2
+func (c *tcb) most() int {
+	if !c.sackOK || len(c.early) == 0 {
+		return c.mss
+	}
+	return c.mss - 4 - 8*len(packet{}.sack)
 }
 
 // base is the sequence number of the first byte in the buffer.
@@ -233,11 +241,7 @@ func (c *tcb) probeIdle() {
 
 // shrink takes a smaller MTU of the path into account. RFC 1191 §6
 func (c *tcb) shrink(mtu int) {
-	headers := 40
-	if c.local.Addr().Is6() {
-		headers = 60
-	}
-	if mss := mtu - headers; mss >= 88 && mss < c.mss {
+	if mss := mssFor(mtu, c.local.Addr().Is4()); mss >= 88 && mss < c.mss {
 		c.mss = mss
 		c.nxt = c.una
 		c.clearSacks()

@@ -49,6 +49,8 @@ type RouterConfig struct {
 	Hairpin    bool                    // whether forwards also work from the inside
 	NAT        NATBehaviour            // how translation behaves; zero: like Linux
 	State      StateTimeouts           // how long a connection is remembered; zero: like Linux
+	Silent     bool                    // sends no ICMP errors, as with "no ip unreachables"
+	ClampMSS   bool                    // lowers the MSS in SYNs that it passes on to what fits through both links
 }
 
 // Forward sends what arrives for an outside address and port to an inside host.
