@@ -122,6 +122,8 @@ func (w *world) changeNetwork(old, t *scenario.Topology) error {
 			errs = append(errs, router.SetForwards(forwards(now.Forwards)))
 		}
 		router.SetHairpin(now.Hairpin)
+		router.SetSilent(now.Silent)
+		router.SetClampMSS(now.ClampMSS)
 		router.SetState(memory(now.State))
 	}
 	return errors.Join(errs...)

@@ -22,6 +22,7 @@ func virtualNetwork(t *scenario.Topology) vnet.Topology {
 		n.Routers[name] = vnet.RouterConfig{
 			Interfaces: r.Interfaces, Addresses: r.Addresses, Routes: r.Routes, Policy: vnet.Verdict(r.Policy),
 			Rules: rules(r.Rules), Masquerade: r.Masquerade, Forwards: forwards(r.Forwards), Hairpin: r.Hairpin, NAT: translation(r.NAT), State: memory(r.State),
+			Silent: r.Silent, ClampMSS: r.ClampMSS,
 		}
 	}
 	return n

@@ -36,6 +36,9 @@ func support(t *scenario.Topology) error {
 		if r.NAT != (scenario.NAT{}) {
 			no("router %s: another behaviour of NAT than Linux's", name)
 		}
+		if r.Silent || r.ClampMSS {
+			no("router %s: its silence about packets that are too big, and a clamped MSS", name)
+		}
 		if r.State.DataOnly {
 			no("router %s: keep-alive probes that do not count as traffic", name)
 		}

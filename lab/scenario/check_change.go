@@ -11,7 +11,7 @@ import (
 // changeable is what can change on machines that run, as paths in a topology; "*" is any one key. What stands below changes too.
 var changeable = []string{
 	"segments/*/link",
-	"routers/*/policy", "routers/*/rules", "routers/*/forwards", "routers/*/hairpin", "routers/*/state",
+	"routers/*/policy", "routers/*/rules", "routers/*/forwards", "routers/*/hairpin", "routers/*/state", "routers/*/silent", "routers/*/clamp_mss",
 	"zones",
 	"hosts/*/hosts_file", "hosts/*/resolver",
 	"hosts/*/certificate", "hosts/*/authorities", "hosts/*/issuing_known", "hosts/*/lists_known",

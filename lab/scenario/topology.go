@@ -56,6 +56,8 @@ type Router struct {
 	NAT        NAT                     `yaml:"nat"`                             // how addresses are translated
 	State      State                   `yaml:"state"`                           // how long connections are remembered
 	Hairpin    bool                    `yaml:"hairpin"`                         // whether a forward also works from the inside
+	Silent     bool                    `yaml:"silent"`                          // sends no ICMP errors, as with "no ip unreachables": who sends more than a link carries is not told
+	ClampMSS   bool                    `yaml:"clamp_mss"`                       // lowers the MSS in SYNs that it passes on to what both links carry, so that neither end sends more
 }
 
 // NAT is how source addresses are translated, in the words of RFC 4787 §4.1 and §5. The default is what Linux does.
