@@ -19,7 +19,7 @@ type link struct {
 	queue   []*outgoing // in order; what is being written stays at its head until it is
 	taken   int         // how many of queue are with the stream's writer
 	running bool        // a goroutine serves the link
-	sent    int         // how many stanzas have gone out
+	sent    int         // how many stanzas have gone out, and arrived where that is known
 	live    *stream     // once headers are exchanged
 
 	watched     bool      // the network says what the other host has acknowledged
@@ -285,6 +285,12 @@ func (l *link) write(s *stream, ended <-chan struct{}) {
 		}
 		var look <-chan time.Time
 		if l.confirm(s) {
+			if l.overdue() {
+				if c, ok := s.conn.(interface{ SetLinger(sec int) error }); ok {
+					_ = c.SetLinger(0) // what was not acknowledged is not tried any longer
+				}
+				s.conn.Close()
+			}
 			look = time.After(pause)
 		}
 		select {
@@ -302,13 +308,14 @@ func (l *link) write(s *stream, ended <-chan struct{}) {
 func (l *link) wrote(end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent++
 	if l.watched {
-		l.unconfirmed = append(l.unconfirmed, written{l.queue[0], end})
+		l.unconfirmed = append(l.unconfirmed, written{l.queue[0], end, time.Now()})
 		select {
 		case l.wake <- struct{}{}: // the link has to look what becomes of it
 		default:
 		}
+	} else {
+		l.sent++
 	}
 	l.queue = l.queue[1:]
 	l.taken--

@@ -56,6 +56,10 @@ type Quirks struct {
 	// Evidence: guess; the real farm's behaviour is unknown, and a scenario can tell apart who lost what only if it does not.
 	LoseOnBreak bool `yaml:"lose_on_break"`
 
+	// GiveUp breaks a connection on which nothing that was written is acknowledged for so long; 0 leaves that to TCP, which takes a
+	// quarter of an hour. Evidence: guess; servers that set TCP_USER_TIMEOUT (RFC 5482) do, to some seconds or minutes.
+	GiveUp time.Duration `yaml:"give_up"`
+
 	// Plain leaves away what Google's clients and servers add to messages (nos:x, arc:record, invented prefixes).
 	// Evidence for the additions: gist conorh/305568 of 2010-02-16.
 	Plain bool `yaml:"plain"`

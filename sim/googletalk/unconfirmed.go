@@ -10,6 +10,7 @@ import (
 type written struct {
 	o   *outgoing
 	end int64
+	at  time.Time
 }
 
 // How long a link waits before it looks what has been acknowledged, while anything is not: a little after it wrote, then ever
@@ -43,8 +44,17 @@ func (l *link) confirm(s *stream) bool {
 	for i < len(l.unconfirmed) && l.unconfirmed[i].end <= total-int64(n) {
 		i++
 	}
+	l.sent += i
 	l.unconfirmed = append([]written(nil), l.unconfirmed[i:]...)
 	return len(l.unconfirmed) > 0
+}
+
+// overdue reports whether what was written has not been acknowledged for longer than the machine waits.
+func (l *link) overdue() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit := l.boot.machine.quirks.GiveUp
+	return limit > 0 && len(l.unconfirmed) > 0 && time.Since(l.unconfirmed[0].at) >= limit
 }
 
 // unwatch ends it: what a broken connection has not delivered is the first to go over the next one.
