@@ -239,7 +239,8 @@ func (c *carrier) confirm() {
 
 // abort ends a stream that is of no use any more.
 func (c *carrier) abort(why string) {
-	c.s.log.Warn("outgoing stream given up", "pair", c.pair, "reason", why)
+	waiting, _ := network.Unacknowledged(c.raw().Conn)
+	c.s.log.Warn("outgoing stream given up", "pair", c.pair, "reason", why, "unacknowledged_bytes", waiting)
 	c.confirm()
 	c.st.conn.Close()
 	<-c.ended.done
