@@ -10,7 +10,8 @@
 // table, a request of the gateway's one in the Edge's log. Therefore the gateway and the Edge watch those for [Watch] at least.
 //
 // An examination does no harm. It looks up names, opens TCP connections and TLS sessions, opens and closes XMPP streams without
-// identifying itself (no dialback), and asks with SIP OPTIONS, which is what servers ask each other to see whether they are there.
+// identifying itself (no dialback), and asks with SIP OPTIONS, which is what servers ask each other to see whether they are there;
+// one of each is longer than a packet. Where that gets no answer, handshakes that nobody can accept are tried as well.
 // It sends no message to anybody. Every probe ends within [Patience].
 //
 // The doctor judges the gateway as well and shares no protocol code with it: it writes its few bytes of SIP and XMPP itself.

@@ -57,6 +57,7 @@ func (g Gateway) examineDomains(ctx context.Context, x *exam) []*farm {
 		g.weigh(f)
 		return f
 	})
+	x.longStreams(ctx, farms, from)
 	anyUp := slices.ContainsFunc(farms, func(f *farm) bool { return slices.ContainsFunc(f.targets, (*target).up) })
 	for _, f := range farms {
 		x.judgeDomain(ctx, f, anyUp)

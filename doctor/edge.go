@@ -129,10 +129,10 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 			s.shaken = shake(ctx, raw, o)
 		}
 	}
+	if s.shaken.err != nil && !s.shaken.rejects(s.shaken.err) {
+		s.why = x.whyNot(ctx, s.shaken, d, o)
+	}
 	if s.shaken.err != nil {
-		if !s.shaken.rejects(s.shaken.err) {
-			s.why = s.shaken.whyNot(d.to.String(), o, x.again(ctx, d))
-		}
 		return
 	}
 	defer s.shaken.close()
@@ -141,6 +141,7 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 		questions = append(questions, question{from: e.Name, to: to, host: e.Name})
 	}
 	s.answers = ask(ctx, s.shaken.conn, questions)
+	s.why = x.longQuestion(ctx, s.shaken, d, o, s.answers)
 }
 
 // judgeOwn looks at the Edge's own certificate. It reports whether something is wrong with it. Where it was not given, nothing
@@ -240,7 +241,7 @@ func (e Edge) judgeTLS(ctx context.Context, x *exam, s *gatewaySeen, own bool) {
 			x.find("gateway.domain-not-served", a.to, "next hop "+target, a.String())
 		case a.err != nil && h.rejects(a.err) && !own:
 			x.rejected(target, a.err, parse(e.Certificate.Certificate), e.Roots)
-		case a.unavailable():
+		case a.unavailable() && s.why.code == "":
 			x.find("gateway.unavailable", target, a.String())
 		}
 	}

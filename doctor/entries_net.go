@@ -37,6 +37,13 @@ var netEntries = []Entry{
 		Next:    "Everything between the two machines that remembers connections: firewalls, translators, load balancers, proxies that take the connection for others. A peer that resets its own idle connections looks the same; its operators know.",
 	},
 	{
+		Code: "net.mtu", Severity: Error, From: []Vantage{FromGateway, FromEdge, FromOutside},
+		Title:   "Large packets do not get through",
+		Meaning: "Short exchanges are answered, and the same ones longer than a packet vanish, every time. A link on the way carries less than 1500 bytes, as PPPoE, VPNs and tunnels do, and the router in front of it does not say so, or its word (ICMP fragmentation needed, RFC 1191; IPv6: packet too big, RFC 8201) is dropped by a filter. So telnet connects and short messages pass, long ones are returned after a time-out, with what was written just behind them, and most TLS handshakes hang. The evidence says whether it is what this machine sends that gets lost, or what the other one does.",
+		Remedy:  "Whoever runs the routers and firewalls on the way: let ICMP type 3 code 4 (IPv6: ICMPv6 type 2) be sent and pass, or have the router at the narrow link clamp the MSS of the TCP connections that it passes on (iptables: TCPMSS --clamp-mss-to-pmtu; Cisco: ip tcp adjust-mss). Until then, on the machine whose packets get lost: net.ipv4.tcp_mtu_probing=1 on Linux, for IPv6 as well, or the smaller MTU on its interface.",
+		Next:    "From the machine whose packets get lost, ping -M do -s 1472 ADDRESS (Windows: ping -f -l 1472), with smaller numbers until answers come; 28 more is what the way carries. tracepath names the router behind which it gets narrow.",
+	},
+	{
 		Code: "nat.forward", Severity: Error, From: []Vantage{FromOutside}, Steps: []int{3},
 		Title:   "Somebody else answers behind the public address",
 		Meaning: "The port is open, and what answers does not speak XMPP. The firewall forwards to the wrong inside machine or port, or the address belongs to something else.",

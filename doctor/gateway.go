@@ -40,7 +40,7 @@ type hop struct {
 	dials   []*dialed
 	shaken  *handshake
 	answers []answer
-	why     fault // why no handshake came about, where that was found out
+	why     fault // why no handshake came about or no answer, where that was found out
 }
 
 // Examine looks at everything that the gateway's machine shows. It takes as long as [Watch] and at most a minute and a half.
@@ -104,10 +104,10 @@ func (g Gateway) visit(ctx context.Context, x *exam, h *hop) {
 		o.pair = g.Config.SIP.Certificate.Pair
 	}
 	h.shaken = shake(ctx, raw, o)
+	if h.shaken.err != nil && !h.shaken.rejects(h.shaken.err) {
+		h.why = x.whyNot(ctx, h.shaken, d, o)
+	}
 	if h.shaken.err != nil {
-		if !h.shaken.rejects(h.shaken.err) {
-			h.why = h.shaken.whyNot(d.to.String(), o, x.again(ctx, d))
-		}
 		return
 	}
 	defer h.shaken.close()
@@ -118,6 +118,7 @@ func (g Gateway) visit(ctx context.Context, x *exam, h *hop) {
 		}
 	}
 	h.answers = ask(ctx, h.shaken.conn, questions)
+	h.why = x.longQuestion(ctx, h.shaken, d, o, h.answers)
 }
 
 // judge turns what was seen of the SIP side into findings.
@@ -267,7 +268,7 @@ func (g Gateway) judgeAnswers(x *exam, h *hop, own bool) {
 			x.find("edge.internal-interface", h.target, h.lookup.String(), a.String())
 		case a.refused():
 			x.find("edge.refused", a.from, "next hop "+h.target, a.String())
-		case a.unavailable() && !(a.err != nil && h.shaken.rejects(a.err) && gone(a.err)):
+		case a.unavailable() && h.why.code == "" && !(a.err != nil && h.shaken.rejects(a.err) && gone(a.err)):
 			x.find("edge.unavailable", h.target, a.String())
 		}
 	}

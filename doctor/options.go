@@ -17,6 +17,7 @@ import (
 type question struct {
 	from, to string // domains
 	host     string // our own name, for Via
+	padding  int    // bytes of a header that means nothing; 0: without
 }
 
 // answer is what came back.
@@ -64,6 +65,10 @@ func ask(ctx context.Context, conn *tls.Conn, questions []question) []answer {
 		answers[i].question = q
 		id := rand.Text()
 		open[id] = i
+		nothing := ""
+		if q.padding > 0 {
+			nothing = "X-Padding: " + strings.Repeat("x", q.padding) + "\r\n"
+		}
 		request := strings.Join([]string{
 			"OPTIONS sip:" + q.to + " SIP/2.0",
 			"Via: SIP/2.0/TLS " + net.JoinHostPort(q.host, port) + ";branch=z9hG4bK" + rand.Text(),
@@ -74,7 +79,7 @@ func ask(ctx context.Context, conn *tls.Conn, questions []question) []answer {
 			"CSeq: 1 OPTIONS",
 			"Accept: application/sdp",
 			"User-Agent: fedgate-doctor",
-			"Content-Length: 0", "", "",
+			nothing + "Content-Length: 0", "", "",
 		}, "\r\n")
 		if _, err := conn.Write([]byte(request)); err != nil && failed == nil {
 			failed = err

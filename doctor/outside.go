@@ -109,8 +109,13 @@ func (o Outside) follow(ctx context.Context, x *exam, r *net.SRV, asked string) 
 	if !t.up() {
 		return t
 	}
-	answer := x.open(ctx, best(t.dials), opening{to: o.Domain, tls: true})
+	begin := opening{to: o.Domain, tls: true}
+	answer := x.open(ctx, best(t.dials), begin)
 	subject := net.JoinHostPort(name, fmt.Sprint(r.Port))
+	if evidence := x.longStream(ctx, best(t.dials).to, begin, answer); evidence != nil {
+		x.find("net.mtu", subject, evidence...)
+		answer.why = fault{}
+	}
 	switch {
 	case answer.foreign():
 		x.find("nat.forward", subject, l.String(), answer.String())

@@ -16,7 +16,7 @@ func (g Gateway) Plan() []string {
 		"read the configuration's own certificates: names against "+g.Config.Hostname+" and the SIP domains, dates, usage, chain, key",
 		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on ports %d and %d",
 			Watch, portOf(g.Config.SIP.Listen, sipPort), portOf(g.Config.XMPP.Listen, xmppPort)))
-	options := fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions))
+	options := fmt.Sprintf("send %d SIP OPTIONS on that session, one for each XMPP domain, the first once more at length, and close it", min(len(g.Config.XMPP.Expanded()), maxQuestions))
 	for _, n := range g.nextHops() {
 		hosts := n.hosts
 		if hosts == nil {
@@ -38,12 +38,12 @@ func (g Gateway) Plan() []string {
 		}
 		plan = append(plan,
 			"look up "+records+" SRV and the addresses of the targets",
-			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, "+begin+"and close it")
+			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, "+begin+"close it, and open it once more at length")
 	}
 	if g.Status != nil {
 		plan = append(plan, "ask the running gateway for its status, on its admin listener")
 	}
-	return append(plan, wrongNames("xmpp-server", "DOMAIN"), wrongPorts, promise)
+	return append(plan, longAgain, wrongNames("xmpp-server", "DOMAIN"), wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
@@ -57,25 +57,29 @@ func (e Edge) Plan() []string {
 		plan = append(plan,
 			"look up the address of "+s.name,
 			"connect to "+target+" by TCP, up to three times, and once more for a TLS handshake with the Edge's certificate",
-			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each of %s, and close it", min(len(s.domains), maxQuestions), strings.Join(s.domains, ", ")))
+			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each of %s, the first once more at length, and close it", min(len(s.domains), maxQuestions), strings.Join(s.domains, ", ")))
 	}
 	if e.Log != nil {
 		plan = append(plan, fmt.Sprintf("read the Edge's own log, and what is written to it within %v", Watch))
 	}
-	return append(plan, wrongPorts, promise)
+	return append(plan, longAgain, wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
 func (o Outside) Plan() []string {
 	return []string{
 		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
-		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, begin TLS if it is offered, and close it",
+		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, begin TLS if it is offered, close it, and open it once more at length",
 		"the same for " + xmppsSRV + o.Domain + " SRV, with TLS first",
+		longAgain,
 		wrongNames("xmpp-server", o.Domain),
 		wrongPorts,
 		promise,
 	}
 }
+
+// longAgain is what is done where something long gets no answer: see [exam.compare] and [exam.unheard].
+const longAgain = "where only what is long gets no answer, try it three times side by side with what is short; in TLS, with ClientHellos that are refused, and up to six handshakes"
 
 // wrongNames is what [exam.unpublished] does.
 func wrongNames(what, domain string) string {

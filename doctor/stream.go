@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type opening struct {
 	from, to string // from may be empty: a header without it is answered too
 	tls      bool   // STARTTLS is followed where it is offered, to see the certificate
 	direct   bool   // TLS comes first (XEP-0368)
+	padding  int    // bytes of white space in the tag, which mean nothing
 }
 
 // String is the answer in words.
@@ -129,7 +131,7 @@ func converse(ctx context.Context, conn net.Conn, o opening, offered offer) stre
 			b.WriteByte('\'')
 		}
 	}
-	b.WriteString(" version='1.0'>")
+	b.WriteString(strings.Repeat(" ", o.padding) + " version='1.0'>")
 	if _, err := conn.Write(b.Bytes()); err != nil {
 		return stream{err: err}
 	}

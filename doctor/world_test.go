@@ -61,6 +61,9 @@ type deployment struct {
 	gatewayXMPP func(net.Conn) // what answers on the gateway's 5269
 	farm        map[string]func(net.Conn)
 	addresses   []netip.Addr // what the outside knows about the organisation
+
+	network func(*vnet.Topology) // what is different on the way
+	seed    uint64
 }
 
 func healthy() *deployment {
@@ -177,7 +180,7 @@ func (d *deployment) run(t *testing.T, f func(*testing.T, *built)) {
 		}
 		gateway, edge := host("10.11.12.40", "10.11.12.1"), host("10.11.12.33", "10.11.12.1")
 		gateway.HostsFile, edge.HostsFile = d.gatewayFile, d.edgeFile
-		n, err := vnet.New(vnet.Topology{
+		topology := vnet.Topology{
 			Segments: map[string]vnet.SegmentConfig{
 				"internet":  {Prefixes: []netip.Prefix{prefix("0.0.0.0/0")}, Link: vnet.LinkConfig{Latency: 20 * time.Millisecond}},
 				"perimeter": {Prefixes: []netip.Prefix{prefix("10.11.12.0/24")}, Link: vnet.LinkConfig{Latency: time.Millisecond}},
@@ -191,7 +194,11 @@ func (d *deployment) run(t *testing.T, f func(*testing.T, *built)) {
 				"xmpp": gateway, "edge": edge, "talk0": host("74.125.45.125", ""), "talk1": host("74.125.47.125", ""),
 				"ns": host("192.0.2.53", ""), "outside": host("198.51.100.7", ""),
 			},
-		}, vnet.Options{Seed: 1})
+		}
+		if d.network != nil {
+			d.network(&topology)
+		}
+		n, err := vnet.New(topology, vnet.Options{Seed: 1 + d.seed})
 		must(err)
 		defer n.Close()
 		ns, err := dns.Start(t.Context(), dns.Config{Network: n.Host("ns"), Zones: d.zones, Faults: d.faults})
