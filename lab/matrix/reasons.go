@@ -80,6 +80,8 @@ var combinations = []Combined{
 		"one target refuses and the others are silent: all are down, and no longer for one reason"},
 	{"gateway nat.hairpin-used", "gateway net.refused", "gateway dns.split-view, gateway nat.hairpin",
 		"the firewall loops, and not to the wrong port: that is as silent as if it did not loop"},
+	{"edge nat.hairpin-used", "outside net.mtu", "edge net.mtu",
+		"traffic that the firewall turns around takes the same narrow way to the gateway as the Internet's"},
 	{"outside dns.lookalike", "edge nat.hairpin", "edge dns.next-hop", "the Edge knows the gateway by the name that was mistyped"},
 	{"outside dns.lookalike", "edge nat.hairpin-used", "edge dns.next-hop", "the Edge knows the gateway by the name that was mistyped"},
 	{"outside net.filtered", "edge nat.hairpin-used", "edge nat.hairpin, edge net.filtered", "the Edge knows the gateway by the name whose address is wrong"},
