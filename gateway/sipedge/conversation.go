@@ -34,7 +34,7 @@ type conversation struct {
 	nextItem  session.Item
 	dialogs   map[session.Dialog]*dialog
 	pending   *inbound // the INVITE that Accept will take
-	timer     *time.Timer
+	alarm     alarm
 	device    string // the XMPP device heard from last. RFC 6121 §5.1
 	thread    string // the XMPP side's name for the conversation
 	recent    []sentOn
@@ -86,16 +86,14 @@ func (c *conversation) settle() {
 	if c.state.Done() && c.pending == nil {
 		c.forgot = true
 		c.stopTyping()
-		c.timer.Stop()
+		c.e.alarms.set(&c.alarm, time.Time{})
 		c.e.forget(c)
 		return
 	}
-	if wake := c.state.Wake(); !wake.IsZero() {
-		c.timer.Reset(max(time.Until(wake), 0))
-	} else {
-		c.timer.Stop()
-	}
+	c.e.alarms.set(&c.alarm, c.state.Wake())
 }
+
+func (c *conversation) wake() { c.step(session.Tick{}) }
 
 func (c *conversation) perform(a session.Action) func() {
 	switch a := a.(type) {

@@ -74,6 +74,7 @@ type Edge struct {
 	maxSubs     int
 
 	stack      *stack
+	alarms     *alarms
 	listenPort atomic.Int32
 	pageCSeq   atomic.Uint32
 	ready      chan struct{}
@@ -112,6 +113,7 @@ func New(c Config, sink im.Sink) (*Edge, error) {
 		subscriptions: make(map[string]subscription), viewers: make(map[string]*viewer),
 		limits:   session.Limits{Queue: c.Queue, Patience: c.Outcome, Idle: c.SessionIdle},
 		ready:    make(chan struct{}),
+		alarms:   newAlarms(),
 		byDomain: make(map[string]*hop), talks: make(map[pair]*conversation), pagers: make(map[im.Address]*pager),
 		dialogs: make(map[string]*dialog), byCall: make(map[string][]*dialog),
 		wishes: newMemory[wishKey, *wish](maxReports, reportsLast), awaited: newMemory[string, awaited](maxReports, reportsLast),
@@ -222,6 +224,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.stack.onRequest, e.stack.onAck, e.stack.onStray = e.arrived, e.ackArrived, e.strayAnswer
 	var front sync.WaitGroup // what stops first: listening and dialling
 	e.linkGroup.Go(func() { _ = e.stack.transport.ServeTLS(e.stack.feed) })
+	e.linkGroup.Go(func() { e.alarms.run(work) })
 	front.Go(func() { e.accept(ctx, listener) })
 	for _, h := range e.hops {
 		front.Go(func() { h.keep(ctx, e) })
@@ -282,17 +285,6 @@ func (e *Edge) stop(endWork context.CancelFunc) {
 	links.Wait()
 	e.stack.close()
 	e.linkGroup.Wait()
-	e.mu.Lock()
-	for _, c := range e.talks {
-		c.timer.Stop()
-	}
-	for _, w := range e.watches {
-		w.timer.Stop()
-	}
-	for _, f := range e.feeds {
-		f.timer.Stop()
-	}
-	e.mu.Unlock()
 }
 
 func (e *Edge) serving() bool {

@@ -28,7 +28,7 @@ type feeding struct {
 	forgot  bool
 	viewers map[presence.ID]*viewer
 	next    presence.ID
-	timer   *time.Timer
+	alarm   alarm
 	stamp   time.Time // of the last document: no two in a row have the same. RFC 3863 §4.1.7
 
 	// What the machine says is done in order, and waits here while a change of the permission is on its way to the disk: what people
@@ -173,9 +173,11 @@ func (e *Edge) feed(key pair, h *hop, make bool) *feeding {
 
 func newFeeding(e *Edge, key pair, h *hop) *feeding {
 	f := &feeding{e: e, key: key, hop: h, viewers: make(map[presence.ID]*viewer)}
-	f.timer = time.AfterFunc(time.Hour, func() { f.step(presence.FeedTick{}, nil) })
+	f.alarm.owner = f
 	return f
 }
+
+func (f *feeding) wake() { f.step(presence.FeedTick{}, nil) }
 
 // step feeds the machine; first runs before, under the lock. It says false if the feeding has been forgotten.
 func (f *feeding) step(event presence.FeedEvent, first func()) bool {
@@ -236,14 +238,12 @@ func (f *feeding) stepLocked(event presence.FeedEvent) {
 	}
 	if f.state.Done() && len(f.viewers) == 0 {
 		f.forgot = true
-		f.timer.Stop()
+		f.e.alarms.set(&f.alarm, time.Time{})
 		f.e.mu.Lock()
 		delete(f.e.feeds, f.key)
 		f.e.mu.Unlock()
-	} else if wake := f.state.Wake(); !wake.IsZero() {
-		f.timer.Reset(max(time.Until(wake), 0))
 	} else {
-		f.timer.Stop()
+		f.e.alarms.set(&f.alarm, f.state.Wake())
 	}
 }
 

@@ -1,8 +1,6 @@
 package sipedge
 
 import (
-	"time"
-
 	"fedlab/gateway/im"
 	"fedlab/gateway/session"
 )
@@ -33,7 +31,7 @@ func (e *Edge) with(key pair, h *hop, f func(*conversation) []func(), full func(
 				e: e, key: key, hop: h, state: session.New(e.limits),
 				items: make(map[session.Item]*outgoing), dialogs: make(map[session.Dialog]*dialog),
 			}
-			c.timer = time.AfterFunc(e.limits.Idle, func() { c.step(session.Tick{}) })
+			c.alarm.owner = c
 			e.talks[key] = c
 		}
 		e.mu.Unlock()

@@ -25,7 +25,7 @@ type watching struct {
 	state  presence.Watch
 	forgot bool
 	dialog *dialog // of the subscription; nil if there is none
-	timer  *time.Timer
+	alarm  alarm
 
 	// What the XMPP user is told waits here, in order, while a change of his permission is on its way to the disk: who was told
 	// that he may watch still may after a crash.
@@ -60,9 +60,11 @@ func (e *Edge) watch(key pair, make bool, event presence.WatchEvent) bool {
 
 func newWatching(e *Edge, key pair, h *hop) *watching {
 	w := &watching{e: e, key: key, hop: h, state: presence.Watch{}.Seeded(e.seed(key))}
-	w.timer = time.AfterFunc(time.Hour, func() { w.step(nil, presence.WatchTick{}) })
+	w.alarm.owner = w
 	return w
 }
+
+func (w *watching) wake() { w.step(nil, presence.WatchTick{}) }
 
 // seed makes the pauses of a pair differ from those of others, and at this gateway from those at one beside it.
 func (e *Edge) seed(key pair) uint64 {
@@ -97,14 +99,12 @@ func (w *watching) step(of *dialog, event presence.WatchEvent) bool {
 	}
 	if w.state.Done() {
 		w.forgot = true
-		w.timer.Stop()
+		w.e.alarms.set(&w.alarm, time.Time{})
 		w.e.mu.Lock()
 		delete(w.e.watches, w.key)
 		w.e.mu.Unlock()
-	} else if wake := w.state.Wake(); !wake.IsZero() {
-		w.timer.Reset(max(time.Until(wake), 0))
 	} else {
-		w.timer.Stop()
+		w.e.alarms.set(&w.alarm, w.state.Wake())
 	}
 	w.mu.Unlock()
 	for _, f := range after {
