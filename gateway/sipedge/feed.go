@@ -298,7 +298,7 @@ func (f *feeding) notify(n presence.Notify) {
 		v.queue = append(v.queue, n)
 	}
 	if !v.busy {
-		v.busy = f.e.follow(v.send)
+		v.busy = f.e.inLine(f.hop, v.send)
 	}
 }
 

@@ -52,6 +52,7 @@ type hop struct {
 	minTLS     uint16
 	pin        string
 	pages      bool // messages go outside sessions
+	presence   line
 
 	mu       sync.Mutex
 	targets  []target  // where it is, as far as is known

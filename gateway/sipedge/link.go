@@ -173,6 +173,9 @@ func (l *link) read(b []byte) (int, error) {
 // turn waits until a request of ours may be written, and has to be given back when that is done. When thousands of people come
 // online at once, their requests wait for the peer to take the first ones, and the link does not break under them.
 func (l *link) turn(ctx context.Context) (giveBack func(), ok bool) {
+	if ctx.Err() != nil { // where there is a turn to be had as well, select would take either
+		return nil, false
+	}
 	select {
 	case l.turns <- struct{}{}:
 	case <-l.done:

@@ -121,7 +121,7 @@ func (w *watching) perform(a presence.Action) func() {
 		}
 		if d := w.dialog; d != nil {
 			return func() {
-				if !w.e.follow(func() { w.subscribe(d, a) }) {
+				if !w.e.inLine(w.hop, func() { w.subscribe(d, a) }) {
 					w.step(d, presence.Answer{})
 				}
 			}
