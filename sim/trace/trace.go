@@ -96,11 +96,39 @@ func (e Event) String() string {
 // Recorder is a trace being written.
 type Recorder struct {
 	mu      sync.Mutex
-	events  []Event       // in the order of their Seq, which has gaps where events were forgotten
+	thinned chunks        // the oldest events, without those of the wire, which are forgotten
+	recent  chunks        // the events after them, all of them
 	last    int           // Seq of the last one
-	wire    int           // how many of events are of the wire
-	changed chan struct{} // closed and replaced on every Record
+	wire    int           // how many of recent are of the wire
+	changed chan struct{} // closed by the next Record; nil while nobody waits
 	tallies map[Tally]seconds
+}
+
+// chunks are events in the order of their Seq. None is moved when more come: a run may have millions.
+type chunks [][]Event
+
+// chunkLength is how many events a chunk has; the last one may have fewer, and none is empty.
+const chunkLength = 512
+
+func (c *chunks) add(e Event) {
+	last := len(*c) - 1
+	if last < 0 || len((*c)[last]) == chunkLength {
+		*c = append(*c, make([]Event, 0, chunkLength))
+		last++
+	}
+	(*c)[last] = append((*c)[last], e)
+}
+
+// after is the events behind a sequence number. Whoever reads them may go on while others are added.
+func (c chunks) after(since int) chunks {
+	i, _ := slices.BinarySearchFunc(c, since+1, func(chunk []Event, seq int) int { return chunk[len(chunk)-1].Seq - seq })
+	if i == len(c) {
+		return nil
+	}
+	rest := slices.Clone(c[i:])
+	j, _ := slices.BinarySearchFunc(rest[0], since+1, func(e Event, seq int) int { return e.Seq - seq })
+	rest[0] = rest[0][j:]
+	return rest
 }
 
 // KeptOfTheWire is how many events of the wire a Recorder keeps at least, the newest ones. What people did and saw, what a fake did
@@ -116,9 +144,9 @@ func (e *Event) ofTheWire() bool {
 	return false
 }
 
-// NewRecorder returns an empty trace. Inside a synctest bubble it has to be made in the bubble.
+// NewRecorder returns an empty trace.
 func NewRecorder() *Recorder {
-	return &Recorder{changed: make(chan struct{}), tallies: map[Tally]seconds{}}
+	return &Recorder{tallies: map[Tally]seconds{}}
 }
 
 // Record appends e and wakes all who Await.
@@ -133,28 +161,30 @@ func (r *Recorder) Record(e Event) {
 	defer r.mu.Unlock()
 	r.last++
 	e.Seq = r.last
-	r.events = append(r.events, e)
+	r.recent.add(e)
 	if e.ofTheWire() {
 		r.count(e)
-		if r.wire++; r.wire > 2*KeptOfTheWire {
+		if r.wire++; r.wire >= KeptOfTheWire+chunkLength {
 			r.forget()
 		}
 	}
-	close(r.changed)
-	r.changed = make(chan struct{})
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
 }
 
-// forget leaves out the older half of the events of the wire. Whoever reads the old slice may go on.
+// forget leaves out the events of the wire of the oldest chunk. Whoever reads it may go on.
 func (r *Recorder) forget() {
-	kept := make([]Event, 0, len(r.events))
-	for _, e := range r.events {
-		if e.ofTheWire() && r.wire > KeptOfTheWire {
+	for _, e := range r.recent[0] {
+		if e.ofTheWire() {
 			r.wire--
-			continue
+		} else {
+			r.thinned.add(e)
 		}
-		kept = append(kept, e)
 	}
-	r.events = kept
+	r.recent[0] = nil
+	r.recent = r.recent[1:]
 }
 
 // Events returns a copy of the trace so far, without what was forgotten.
@@ -167,13 +197,16 @@ func (r *Recorder) Since(since int) []Event {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.after(since))
+	return slices.Concat(r.after(since)...)
 }
 
 // after is the events behind a sequence number. The caller holds r.mu.
-func (r *Recorder) after(since int) []Event {
-	i, _ := slices.BinarySearchFunc(r.events, since+1, func(e Event, seq int) int { return e.Seq - seq })
-	return r.events[i:]
+func (r *Recorder) after(since int) chunks {
+	recent := r.recent.after(since)
+	if thinned := r.thinned.after(since); thinned != nil {
+		return append(thinned, recent...)
+	}
+	return recent
 }
 
 // Len is the number of events so far, which is also the Seq of the last one.
@@ -191,12 +224,17 @@ func (r *Recorder) Len() int {
 func (r *Recorder) Await(ctx context.Context, since int, match func(Event) bool) (Event, error) {
 	for {
 		r.mu.Lock()
+		if r.changed == nil {
+			r.changed = make(chan struct{})
+		}
 		fresh, changed := r.after(since), r.changed
 		since = r.last
 		r.mu.Unlock()
-		for _, e := range fresh {
-			if match(e) {
-				return e, nil
+		for _, chunk := range fresh {
+			for _, e := range chunk {
+				if match(e) {
+					return e, nil
+				}
 			}
 		}
 		select {
