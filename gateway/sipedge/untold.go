@@ -17,20 +17,29 @@ const (
 
 // tellWatcher tells an XMPP user something of a SIP user whom he watches, or wants to.
 func (e *Edge) tellWatcher(key pair, a presence.Tell) {
-	e.tell(key, a, func() bool { return e.watch(key, true, presence.Lost{Tell: a}) })
+	e.tell(key, a, true)
 }
 
 // tellWatched tells an XMPP user something of a SIP user who watches him, or wants to.
 func (e *Edge) tellWatched(key pair, a presence.Tell) {
-	e.tell(key, a, func() bool { return e.feedStep(key, presence.Lost{Tell: a}) != nil })
+	e.tell(key, a, false)
 }
 
-// tell passes a signal of the SIP user on to the XMPP user. If it is lost, lost lets the machine know; false says that there is none.
-func (e *Edge) tell(key pair, a presence.Tell, lost func() bool) {
+// tell passes a signal of the SIP user on to the XMPP user. If it is lost, the machine of the watcher or of the watched gets to know.
+func (e *Edge) tell(key pair, a presence.Tell, watcher bool) {
 	s := im.Signal{From: key.sip, To: key.xmpp, Kind: a.Kind, Device: a.Device, Failure: a.Failure}
 	s.From.Resource, s.Device.Resource = a.Device.Resource, ""
 	e.presence.Signal(s, func(f *im.Failure) {
-		if f == nil || !e.serving() || !lost() {
+		if f == nil || !e.serving() {
+			return
+		}
+		lost, known := presence.Lost{Tell: a}, false
+		if watcher {
+			known = e.watch(key, true, lost)
+		} else {
+			known = e.feedStep(key, lost) != nil
+		}
+		if !known {
 			return
 		}
 		e.log.Debug("presence did not reach its reader", "from", key.sip.String(), "to", key.xmpp.String(), "kind", a.Kind, "error", f)

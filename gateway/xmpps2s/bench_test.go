@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"fedlab/gateway/config"
 	"fedlab/gateway/im"
@@ -231,4 +232,21 @@ func BenchmarkStreams(b *testing.B) {
 	<-sink.done
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "streams/s")
+}
+
+// BenchmarkPutWhileDown is what one more stanza costs for a server that is down, beside the presence of a hundred thousand that waits already.
+func BenchmarkPutWhileDown(b *testing.B) {
+	s, err := New(Config{Network: loopback{}, Local: []string{"contoso.com"}, Domains: map[string]config.XMPPDomain{"gmail.com": {}}}, &counting{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := newLink(s, pair{"contoso.com", "gmail.com"})
+	for range 100_000 {
+		l.put(item{shows: true})
+	}
+	for b.Loop() {
+		l.put(item{shows: true})
+		l.giveUp(time.Now(), nil)
+		l.take(1, 1)
+	}
 }

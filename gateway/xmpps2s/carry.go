@@ -233,8 +233,8 @@ func (c *carrier) confirm() {
 		}
 		done++
 	}
-	c.unconfirmed = append(c.unconfirmed[:0], c.unconfirmed[done:]...)
-	clear(c.unconfirmed[len(c.unconfirmed):cap(c.unconfirmed)])
+	clear(c.unconfirmed[:done])
+	c.unconfirmed = c.unconfirmed[done:]
 }
 
 // abort ends a stream that is of no use any more.
@@ -300,7 +300,7 @@ func (c *carrier) lost(why string) {
 			c.fail(i.item, &im.Failure{Condition: im.RemoteServerTimeout, Text: why})
 		}
 		m := i.message
-		if m.Body == "" || m.Failure != nil {
+		if m == nil || m.Body == "" || m.Failure != nil {
 			continue
 		}
 		c.s.sink.Send(im.Message{From: m.To, To: m.From, ID: m.ID, Body: m.Body, Thread: m.Thread, Normal: m.Normal,

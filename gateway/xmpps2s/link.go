@@ -14,9 +14,9 @@ import (
 type item struct {
 	xml     []byte
 	expires time.Time
-	outcome im.Outcome // nil for stanzas whose fate nobody waits for
-	message im.Message // what the stanza says, if it is a message whose fate somebody waits for
-	shows   bool       // it is presence: if it is lost, it is in arrears (arrears.go)
+	outcome im.Outcome  // nil for stanzas whose fate nobody waits for
+	message *im.Message // what the stanza says, if it is a message
+	shows   bool        // it is presence: if it is lost, it is in arrears (arrears.go)
 }
 
 func (i item) tell(f *im.Failure) {
@@ -32,9 +32,9 @@ type link struct {
 	pair
 
 	mu      sync.Mutex
-	queue   []item
-	signals int  // of the queue: presence
-	closed  bool // nothing can be queued any more
+	queue   []item // in the order in which they expire
+	signals int    // of the queue: presence
+	closed  bool   // nothing can be queued any more
 	owed    arrears
 	wake    chan struct{}
 	pong    chan string // identifiers of answered pings
@@ -62,6 +62,7 @@ func (l *link) put(i item) {
 		l.mu.Unlock()
 		l.fail(i, &im.Failure{Condition: im.ResourceConstraint, Text: "too many messages wait for " + l.to})
 	default:
+		i.expires = time.Now().Add(l.s.cfg.Limits.Outcome)
 		l.queue = append(l.queue, i)
 		if i.shows {
 			l.signals++
@@ -135,26 +136,23 @@ func (l *link) giveBack(f *im.Failure) {
 // giveUp returns what has no time left at the given moment, with the reason why it had to wait, and reports whether anything
 // is left.
 func (l *link) giveUp(at time.Time, f *im.Failure) bool {
-	var late []item
 	l.mu.Lock()
-	kept := l.queue[:0]
-	for _, i := range l.queue {
-		if at.Before(i.expires) {
-			kept = append(kept, i)
-		} else {
-			late = append(late, i)
-			if i.shows {
-				l.signals--
-			}
+	n := 0
+	for n < len(l.queue) && !at.Before(l.queue[n].expires) {
+		if l.queue[n].shows {
+			l.signals--
 		}
+		n++
 	}
-	clear(l.queue[len(kept):])
-	l.queue = kept
+	late := slices.Clone(l.queue[:n])
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
+	left := len(l.queue) > 0
 	l.mu.Unlock()
 	for _, i := range late {
 		l.fail(i, f)
 	}
-	return len(kept) > 0
+	return left
 }
 
 // patience is the time that the first waiting stanza has left.

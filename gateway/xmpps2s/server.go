@@ -252,13 +252,12 @@ func (s *Server) Send(m im.Message, outcome im.Outcome) {
 	case !s.local[m.From.Domain]:
 		outcome(&im.Failure{Condition: im.NotAllowed, Text: "this gateway does not speak for " + m.From.Domain})
 	default:
-		s.queue(pair{m.From.Domain, m.To.Domain}, item{xml: messageXML(m), outcome: outcome, message: m})
+		s.queue(pair{m.From.Domain, m.To.Domain}, item{xml: messageXML(m), outcome: outcome, message: &m})
 	}
 }
 
 // queue gives a stanza to the link of its pair, which is made when it is first needed.
 func (s *Server) queue(p pair, i item) {
-	i.expires = time.Now().Add(s.cfg.Limits.Outcome)
 	if len(i.xml) > s.cfg.Limits.StanzaBytes {
 		i.tell(&im.Failure{Condition: im.PolicyViolation, Text: "the message is larger than " + itoa(s.cfg.Limits.StanzaBytes) + " bytes"})
 		return
