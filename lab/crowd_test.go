@@ -97,7 +97,7 @@ func TestCrowdRepeats(t *testing.T) {
 			t.Fatal(r.Failures)
 		}
 	}
-	if a.Canonical == c.Canonical {
+	if a.Canonical() == c.Canonical() {
 		t.Error("another seed changes nothing")
 	}
 	messages := 0

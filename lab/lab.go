@@ -38,21 +38,23 @@ type Options struct {
 
 // Result is what came of one scenario.
 type Result struct {
-	Scenario  *scenario.Scenario
-	Seed      uint64
-	Wall      time.Duration // what it took on the machine's clock
-	Virtual   time.Duration // what it took in the world's time, from the first step until all had stopped
-	Findings  []doctor.Finding
-	Failures  []Failure // none: passed
-	Trace     []trace.Event
-	Views     []report.View // what the field's tools showed
-	Canonical string        // the trace without what differs between two equal runs
+	Scenario *scenario.Scenario
+	Seed     uint64
+	Wall     time.Duration // what it took on the machine's clock
+	Virtual  time.Duration // what it took in the world's time, from the first step until all had stopped
+	Findings []doctor.Finding
+	Failures []Failure // none: passed
+	Trace    []trace.Event
+	Views    []report.View // what the field's tools showed
 
 	contradictory bool // nothing ran: the deployment asks for a configuration that the gateway does not take
 }
 
 // Passed reports whether nothing failed.
 func (r *Result) Passed() bool { return len(r.Failures) == 0 }
+
+// Canonical is the trace without what differs between two equal runs.
+func (r *Result) Canonical() string { return canonical(r.Trace) }
 
 // Codes are the codes of the findings, each once, sorted.
 func (r *Result) Codes() []string {
@@ -129,7 +131,7 @@ func RunAll(ctx context.Context, all []*scenario.Scenario, o Options, repeat, pa
 					progress(r)
 				}
 				if first[i/repeat] != r && r.Passed() {
-					r.Trace, r.Views, r.Canonical = nil, nil, "" // what it saw is what the first saw, and a hundred of them do not fit into memory
+					r.Trace, r.Views = nil, nil // what it saw is what the first saw, and a hundred of them do not fit into memory
 				}
 				telling.Unlock()
 			}
@@ -192,7 +194,6 @@ func run(s *scenario.Scenario, o Options) *Result {
 		}
 	}
 	r.Trace = inOrder(w.Trace().Events())
-	r.Canonical = canonical(r.Trace)
 	if failed != nil {
 		r.Failures = append(r.Failures, *failed)
 	}

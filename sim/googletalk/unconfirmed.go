@@ -45,7 +45,8 @@ func (l *link) confirm(s *stream) bool {
 		i++
 	}
 	l.sent += i
-	l.unconfirmed = append([]written(nil), l.unconfirmed[i:]...)
+	clear(l.unconfirmed[:i])
+	l.unconfirmed = l.unconfirmed[i:]
 	return len(l.unconfirmed) > 0
 }
 
