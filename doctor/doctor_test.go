@@ -142,6 +142,7 @@ func faults(t *testing.T) map[string]planted {
 		}, "edge.next-hop-name edge, edge.refused gateway"},
 		"Edge busy":                  {func(d *deployment) { d.edgeSays = fixed("503 Service Unavailable\r\nRetry-After: 30") }, "edge.unavailable gateway"},
 		"Edge silent":                {func(d *deployment) { d.edgeSays = fixed("") }, "edge.unavailable gateway"},
+		"gateway stopped":            {func(d *deployment) { d.stopped = true }, "gateway.not-running gateway, net.refused edge, net.refused outside"},
 		"gateway silent":             {func(d *deployment) { d.gatewaySays = fixed("") }, "gateway.unavailable edge"},
 		"gateway has not the domain": {func(d *deployment) { d.gatewaySays = fixed("404 Not Found") }, "gateway.domain-not-served edge"},
 		"host name of its own": {func(d *deployment) {

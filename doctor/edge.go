@@ -53,7 +53,7 @@ func (e Edge) Examine(ctx context.Context) []Finding {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		x.watch(ctx, []uint16{sipPort})
+		x.watch(ctx, place{port: sipPort})
 	}()
 	hops := each(e.nextHops(), func(s *gatewaySeen) *gatewaySeen {
 		e.visit(ctx, x, s)

@@ -51,6 +51,13 @@ var edgeEntries = []Entry{
 		Next:    "Whether a firewall lets through to some of the addresses only; telnet to each of them, on 5061 from the Edge and on 5269 from outside. If it is the IPv6 address: the rules for IPv6 are often others than those for IPv4, and an AAAA record is often made before anything is let in.",
 	},
 	{
+		Code: "gateway.not-running", Severity: Error, From: []Vantage{FromGateway},
+		Title:   "The gateway does not run on this machine",
+		Meaning: "Nobody listens on this machine on either of the ports that the configuration names. To everybody else it looks like a firewall that rejects: connections are refused.",
+		Remedy:  "Start the gateway, and read the end of its log if it does not stay up: it says there why it stopped.",
+		Next:    "Whether this is the gateway's machine, and the configuration the one that it runs with. A gateway in a container is examined from inside it.",
+	},
+	{
 		Code: "gateway.hostname", Severity: Error, From: []Vantage{FromGateway, FromEdge}, Steps: []int{6},
 		Title:   "The gateway's configured host name is not its real one",
 		Meaning: "The Allow list and the certificate agree, and the gateway is configured with another name, which it hands out in SIP. The Edge will send what belongs to a conversation to a name that it does not know.",

@@ -4,15 +4,18 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fedlab/gateway/config"
 	"fedlab/internal/network"
+	"fedlab/internal/strictyaml"
 )
 
 // Gateway is the vantage point of the gateway's own machine: its configuration, and the network as it sees it.
@@ -49,15 +52,17 @@ func (g Gateway) Examine(ctx context.Context) []Finding {
 	defer cancel()
 	x := newExam(FromGateway, g.Network)
 	watched := make(chan struct{})
+	deserted := false
 	go func() {
 		defer close(watched)
-		x.watch(ctx, []uint16{portOf(g.Config.SIP.Listen, 5061), portOf(g.Config.XMPP.Listen, 5269)})
+		deserted = x.watch(ctx, placeOf(g.Config.SIP.Listen, sipPort), placeOf(g.Config.XMPP.Listen, xmppPort))
 	}()
 	domains := make(chan struct{})
+	var silent error
 	go func() {
 		defer close(domains)
 		g.judgeProof(x)
-		g.judgeStatus(ctx, x, g.examineDomains(ctx, x))
+		silent = g.judgeStatus(ctx, x, g.examineDomains(ctx, x))
 	}()
 	hops := each(g.hosts(ctx, x), func(h *hop) *hop {
 		g.visit(ctx, x, h)
@@ -66,7 +71,23 @@ func (g Gateway) Examine(ctx context.Context) []Finding {
 	g.judge(ctx, x, hops)
 	<-domains
 	<-watched
+	if deserted && silent != nil {
+		g.judgeAbsence(x, silent)
+	}
 	return x.result()
+}
+
+// judgeAbsence makes the finding for a gateway that does not run. With a certificate that cannot be used it does not start, which is said elsewhere.
+func (g Gateway) judgeAbsence(x *exam, silent error) {
+	sip, xmpp := g.Config.SIP, g.Config.XMPP
+	if !sip.Certificate.Usable() || xmpp.Certificate.Cert != "" && !xmpp.Certificate.Usable() {
+		return
+	}
+	evidence := []string{fmt.Sprintf("nobody on this machine has listened for %v for SIP on %s or for XMPP on %s", Watch, sip.Listen, xmpp.Listen), "its status: " + silent.Error()}
+	for _, p := range g.problems() {
+		evidence = append(evidence, "it does not start with this: "+firstLine(p))
+	}
+	x.find("gateway.not-running", g.Config.Hostname, evidence...)
 }
 
 func portOf(address string, otherwise uint16) uint16 {
@@ -179,15 +200,37 @@ func (g Gateway) judgeOwn(x *exam, others []*x509.Certificate, accepted bool) (w
 
 // unusable makes the finding for a certificate that cannot be presented: the gateway does not start with it.
 func (g Gateway) unusable(x *exam, c config.Certificate, subject string) {
-	if errors.Is(g.Problem, config.ErrKeyMismatch) {
-		x.find("tls.key-mismatch", subject, g.Problem.Error())
-		return
+	code, evidence := "tls.no-key", []string{"certificate file " + c.Cert + ", key file " + c.Key}
+	all := g.problems()
+	for _, p := range all {
+		line := firstLine(p)
+		if len(all) > 1 && !strings.Contains(line, c.Cert) && !strings.Contains(line, c.Key) {
+			continue // the other side's certificate
+		}
+		if errors.Is(p, config.ErrKeyMismatch) {
+			code = "tls.key-mismatch"
+		}
+		evidence = append(evidence, line)
 	}
-	evidence := []string{"certificate file " + c.Cert + ", key file " + c.Key}
-	if g.Problem != nil {
-		evidence = append(evidence, g.Problem.Error())
+	x.find(code, subject, evidence...)
+}
+
+// problems are the mistakes of the configuration, one by one.
+func (g Gateway) problems() []error {
+	var all *strictyaml.Errors
+	switch {
+	case errors.As(g.Problem, &all):
+		return all.Unwrap()
+	case g.Problem != nil:
+		return []error{g.Problem}
 	}
-	x.find("tls.no-key", subject, evidence...)
+	return nil
+}
+
+// firstLine is a mistake of the configuration without the excerpt that follows.
+func firstLine(mistake error) string {
+	line, _, _ := strings.Cut(mistake.Error(), "\n")
+	return line
 }
 
 // judgeWay judges how the next hop is reached. It reports whether it was.

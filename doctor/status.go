@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,17 +22,23 @@ type status struct {
 // recent is how long ago a claim may have been made. Nobody is bothered with what happened last week.
 const recent = time.Hour
 
-// judgeStatus asks the running gateway what happened to it. A gateway that does not run, or has no admin listener, says nothing.
-func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) {
+// errUnasked stands for the answer of a gateway that has no admin listener.
+var errUnasked = errors.New("the configuration has no admin listener to ask")
+
+// judgeStatus asks the running gateway what happened to it. The error is why it does not say.
+func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) error {
 	if g.Status == nil {
-		return
+		return errUnasked
 	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	data, err := g.Status(ctx)
+	if err != nil {
+		return err
+	}
 	var s status
-	if err != nil || json.Unmarshal(data, &s) != nil {
-		return
+	if err := json.Unmarshal(data, &s); err != nil {
+		return err
 	}
 	for _, w := range s.XMPP.Streams {
 		x.judgeWay(w, farms)
@@ -46,6 +53,7 @@ func (g Gateway) judgeStatus(ctx context.Context, x *exam, farms []*farm) {
 		}
 	}
 	x.refusals(refused)
+	return nil
 }
 
 // known reports whether the addresses of all the domain's servers are known.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"fedlab/doctor"
+	"fedlab/gateway/config"
 	"fedlab/lab/report"
 )
 
@@ -18,10 +19,16 @@ func (w *world) examine(ctx context.Context, from string) []doctor.Finding {
 			examinations = append(examinations, examine)
 		}
 	}
-	for _, name := range sorted(w.gateways) {
-		add(doctor.FromGateway, doctor.Gateway{
-			Config: w.gateways[name].config, Problem: w.gateways[name].problem, Network: w.on(name, "doctor"), Status: w.gateways[name].status,
-		}.Examine)
+	for _, name := range w.hosts() {
+		if w.topology.Hosts[name].Gateway == nil || w.dead[name] {
+			continue
+		}
+		g := w.gateways[name]
+		if g == nil { // stopped
+			c, err := config.Parse(name+".yaml", gatewayFile(w.topology.Hosts[name]), w.papers.files(name))
+			g = ended(c, err)
+		}
+		add(doctor.FromGateway, doctor.Gateway{Config: g.config, Problem: g.problem, Network: w.on(name, "doctor"), Status: g.status}.Examine)
 	}
 	for _, name := range w.hosts() {
 		e := w.topology.Hosts[name].Edge

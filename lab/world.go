@@ -57,7 +57,7 @@ type running struct {
 	done    chan error
 }
 
-// ended is a gateway that did not start.
+// ended is a gateway that did not start, or was stopped.
 func ended(c *config.Config, problem error) *running {
 	r := &running{config: c, problem: problem, cancel: func() {}, done: make(chan error, 1)}
 	r.done <- nil
@@ -70,7 +70,7 @@ func (r *running) status(ctx context.Context) ([]byte, error) {
 		return r.ask(ctx)
 	}
 	if r.gateway == nil {
-		return nil, fmt.Errorf("the gateway does not run: %w", r.problem)
+		return nil, errors.New("the gateway does not run")
 	}
 	return json.Marshal(r.gateway.Status())
 }
