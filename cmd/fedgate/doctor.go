@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -65,7 +66,10 @@ Exit codes: 0 nothing found, 1 something found, 2 the input could not be used.`,
 	cmd.Flags().StringVar(&f.revoked, "revoked", "", "edge: the lists of revoked certificates that the Edge knows, a PEM `FILE`; default: none")
 	cmd.Flags().StringVar(&f.log, "log", "", "edge: a text `FILE` that the Edge logs to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		v, err := f.vantage()
+		if err := misplaced(cmd.Flags().Changed, doctor.Vantage(f.from)); err != nil {
+			return &exitError{exitInput, err}
+		}
+		v, err := f.vantage(cmd.ErrOrStderr())
 		if err != nil {
 			return &exitError{exitInput, err}
 		}
@@ -100,8 +104,28 @@ type vantage interface {
 	Plan() []string
 }
 
+// places is from where a flag is of use; one that is not here is everywhere.
+var places = map[string][]doctor.Vantage{
+	"domain": {doctor.FromEdge, doctor.FromOutside}, "address": {doctor.FromOutside},
+	"allow": {doctor.FromEdge}, "name": {doctor.FromEdge}, "cert": {doctor.FromEdge}, "key": {doctor.FromEdge},
+	"authorities": {doctor.FromEdge}, "revoked": {doctor.FromEdge}, "log": {doctor.FromEdge},
+}
+
+// misplaced refuses flags that are of use from other places only: who gives one believes that it counts.
+func misplaced(given func(flag string) bool, from doctor.Vantage) (err error) {
+	if !slices.Contains([]doctor.Vantage{doctor.FromGateway, doctor.FromEdge, doctor.FromOutside}, from) {
+		return fmt.Errorf("--from %q: it is one of gateway, edge, outside", from)
+	}
+	for _, flag := range slices.Sorted(maps.Keys(places)) {
+		if given(flag) && !slices.Contains(places[flag], from) {
+			err = errors.Join(err, fmt.Errorf("--%s says nothing to --from %s; it is for --from %s", flag, from, places[flag][0]))
+		}
+	}
+	return err
+}
+
 // vantage is where the flags say that this machine stands.
-func (f doctorFlags) vantage() (vantage, error) {
+func (f doctorFlags) vantage(notes io.Writer) (vantage, error) {
 	c := new(config.Config) // of which nothing is known
 	var problem error
 	if f.config != "" {
@@ -118,7 +142,16 @@ func (f doctorFlags) vantage() (vantage, error) {
 		}
 		g := doctor.Gateway{Config: c, Problem: problem, Network: host}
 		if c.Admin.Listen != "" {
-			g.Status = func(ctx context.Context) ([]byte, error) { return askAdmin(ctx, host, c.Admin.Listen, "/status") }
+			g.Status = func(ctx context.Context) ([]byte, error) {
+				page, err := askAdmin(ctx, host, c.Admin.Listen, "/status")
+				if err == nil && !json.Valid(page) {
+					err = fmt.Errorf("http://%s/status is no status: somebody else answers", c.Admin.Listen)
+				}
+				if err != nil {
+					fmt.Fprintf(notes, "What the running gateway has seen is not known: %v\n", err)
+				}
+				return page, err
+			}
 		}
 		return g, nil
 	case doctor.FromOutside:
@@ -135,7 +168,7 @@ func (f doctorFlags) vantage() (vantage, error) {
 			o.Addresses = append(o.Addresses, a)
 		}
 		return o, nil
-	case doctor.FromEdge:
+	default:
 		e, err := f.edge(c)
 		if err != nil {
 			return nil, err
@@ -143,7 +176,6 @@ func (f doctorFlags) vantage() (vantage, error) {
 		e.Network = host
 		return e, nil
 	}
-	return nil, fmt.Errorf("--from %q: it is one of gateway, edge, outside", f.from)
 }
 
 // domain is the SIP domain that is looked at.
@@ -202,11 +234,12 @@ func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
 		return e, errors.New("--cert and --key go together")
 	}
 	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-		if err != nil {
+		pair, err := config.ReadPair(f.cert, f.key)
+		var unread *fs.PathError
+		if err != nil && (!errors.Is(err, config.ErrNoKey) || errors.As(err, &unread)) {
 			return e, fmt.Errorf("the Edge's certificate: %w", err)
 		}
-		e.Certificate = pair
+		e.Certificate = pair // a key that is none, or another's, is what the doctor is for
 	}
 	if f.authorities != "" {
 		pem, err := os.ReadFile(f.authorities)
@@ -231,16 +264,11 @@ func (f doctorFlags) edge(c *config.Config) (doctor.Edge, error) {
 		}
 	}
 	if f.log != "" {
-		if _, err := os.Stat(f.log); err != nil {
-			return e, err
+		lines, err := edgeLog(f.log)
+		if err != nil {
+			return e, fmt.Errorf("--log: %w", err)
 		}
-		e.Log = func() []string {
-			text, err := os.ReadFile(f.log)
-			if err != nil {
-				return nil
-			}
-			return strings.Split(strings.TrimRight(string(text), "\r\n"), "\n")
-		}
+		e.Log = lines
 	}
 	return e, nil
 }

@@ -352,6 +352,12 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	if strings.Contains(stdout.String(), "?") || !strings.Contains(stdout.String(), "gateway.key: no such file") {
+		t.Errorf("the mistake in the configuration is not one line of evidence:\n%s", stdout.String())
+	}
+	if !strings.Contains(stderr.String(), "refused") {
+		t.Errorf("that the gateway's status is not known is not said: %q", stderr.String())
+	}
 	if len(report.From) != 1 || report.From[0] != "gateway" || !hasPrefix(codes, "tls.") || !hasPrefix(codes, "dns.") {
 		t.Errorf("report: %s", stdout.String())
 	}

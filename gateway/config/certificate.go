@@ -2,10 +2,12 @@ package config
 
 import (
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 
 	"fedlab/internal/revocation"
 	"fedlab/internal/strictyaml"
@@ -34,10 +36,7 @@ func (k *checker) certificate(c *Certificate, side string) {
 			k.because(at("cert"), ErrCertificate, fmt.Sprintf("cert: no certificate can be read from %s", c.Cert), err)
 		} else {
 			leaf = chain[0]
-			c.Pair.Leaf = leaf
-			for _, cert := range chain {
-				c.Pair.Certificate = append(c.Pair.Certificate, cert.Raw)
-			}
+			c.Pair = pairOf(chain)
 		}
 	}
 	if c.Key != "" {
@@ -69,6 +68,30 @@ func (k *checker) certificate(c *Certificate, side string) {
 			c.Roots.AddCert(a)
 		}
 	}
+}
+
+// ReadPair reads a certificate and its private key for somebody who wants to know what is wrong with them: a key that belongs to another certificate is
+// read like any other. The error is [ErrCertificate] or [ErrNoKey], and why; with the latter the Pair has the certificate.
+func ReadPair(cert, key string) (pair tls.Certificate, err error) {
+	k := checker{readFile: os.ReadFile}
+	chain, err := k.certificates(cert)
+	if err != nil {
+		return pair, fmt.Errorf("%w: %s: %w", ErrCertificate, cert, err)
+	}
+	pair = pairOf(chain)
+	if pair.PrivateKey, err = k.privateKey(key); err != nil {
+		return pair, fmt.Errorf("%w: %s: %w", ErrNoKey, key, err)
+	}
+	return pair, nil
+}
+
+// pairOf is a certificate with its chain, as TLS wants it, and no key.
+func pairOf(chain []*x509.Certificate) tls.Certificate {
+	pair := tls.Certificate{Leaf: chain[0]}
+	for _, c := range chain {
+		pair.Certificate = append(pair.Certificate, c.Raw)
+	}
+	return pair
 }
 
 // because reports a mistake that is both of a kind and, if err is not nil, err.
