@@ -38,12 +38,12 @@ func (g Gateway) Plan() []string {
 		}
 		plan = append(plan,
 			"look up "+records+" SRV and the addresses of the targets",
-			"connect to each target by TCP; open an XMPP stream to "+name+" with the first that answers, without dialback, "+begin+"close it, and open it once more at length")
+			"connect to each target by TCP, up to three times; open an XMPP stream to "+name+" with the first that answers, without dialback, "+begin+"close it, and open it once more at length")
 	}
 	if g.Status != nil {
 		plan = append(plan, "ask the running gateway for its status, on its admin listener")
 	}
-	return append(plan, longAgain, wrongNames("xmpp-server", "DOMAIN"), wrongPorts, promise)
+	return append(plan, longAgain, wrongNames("xmpp-server", "DOMAIN"), otherNames, everything, wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
@@ -62,17 +62,20 @@ func (e Edge) Plan() []string {
 	if e.Log != nil {
 		plan = append(plan, fmt.Sprintf("read the Edge's own log, and what is written to it within %v", Watch))
 	}
-	return append(plan, longAgain, wrongPorts, promise)
+	return append(plan, longAgain, "where the certificate that is presented has other names, look up their addresses", otherNames, everything, wrongPorts, promise)
 }
 
 // Plan lists what Examine would do, without doing it.
 func (o Outside) Plan() []string {
 	return []string{
-		"look up " + xmppSRV + o.Domain + " SRV and the addresses of its targets, and names that look like those that do not exist",
+		"look up " + xmppSRV + o.Domain + " SRV, the addresses of its targets, and whether they are aliases",
 		"connect to each target by TCP, up to three times; open an XMPP stream to " + o.Domain + ", without dialback, begin TLS if it is offered, close it, and open it once more at length",
 		"the same for " + xmppsSRV + o.Domain + " SRV, with TLS first",
 		longAgain,
 		wrongNames("xmpp-server", o.Domain),
+		"where nobody answers on another port that a record has, connect by TCP to 5269",
+		otherNames,
+		everything,
 		wrongPorts,
 		promise,
 	}
@@ -89,6 +92,12 @@ func wrongNames(what, domain string) string {
 	}
 	return fmt.Sprintf("where there is no _%s._tcp.%s SRV, look for one under the names that are taken for it: %s", what, domain, strings.Join(names, ", "))
 }
+
+// otherNames is what [exam.nameless] does.
+const otherNames = "where a name has no address, look up those that look like it, and it without the domain that stands in it twice"
+
+// everything is what [handshake.whyNot] does.
+const everything = "where no TLS handshake comes about, make another one with every version and cipher suite on offer"
 
 // wrongPorts is what [exam.slip] does.
 const wrongPorts = "where nobody answers on 5061 or 5269, connect by TCP to 5016 or 5296, in case a rule has that, and to a port a thousand above"

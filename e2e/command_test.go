@@ -178,6 +178,15 @@ findings:
 		Expect(filepath.Join(dir, "report", "pcap", "health", "first-message-from-gmail", "perimeter.pcapng")).To(BeARegularFile())
 	})
 
+	It("watches nothing that is not there", func() {
+		Expect(done(2, "watch", filepath.Join(dir, "nosuch.yaml")).Err).To(gbytes.Say("nosuch.yaml: no such file"))
+		Expect(done(2, "watch", dir).Err).To(gbytes.Say("is a folder"))
+	})
+
+	It("says of a fake's file that is not YAML only that", func() {
+		Expect(string(done(2, "serve", "dns", "-c", written("broken.yaml", "{{{")).Err.Contents())).To(And(ContainSubstring("not YAML"), Not(ContainSubstring("mapping"))))
+	})
+
 	It("watches a file and shows its page anew when it changes", func() {
 		const scenario = "# A story.\ntitle: Before\ntopology: contoso\nsteps:\n  - wait: 1s\n"
 		file := written("watched.yaml", scenario)

@@ -50,9 +50,15 @@ var _ = Describe("fedgate doctor on the operating system's loopback", Ordered, f
 	}
 	closedPort := replace("fedgate.yaml", "sip.contoso.com:5061", "sip.contoso.com:5016")
 	deadResolver := replace("fedgate.yaml", "127.78.0.53:5353", "127.78.0.99:5353")
-	wrongAllowList := replace("edge.yaml", "allow: {gmail.com: xmpp.jds.local, ", "allow: {")
+	wrongAllowList := func(d *deployment) {
+		replace("edge.yaml", "allow: {gmail.com: xmpp.jds.local, ", "allow: {")(d)
+		d.allow = []string{"--allow", "googlemail.com=xmpp.jds.local"}
+	}
+	stopped := func(d *deployment) { d.stopped = true }
+	wrongPort := replace("dns.yaml", "_xmpp-server._tcp SRV: 0 0 5269 xmpp.contoso.com.", "_xmpp-server._tcp SRV: 0 0 5296 xmpp.contoso.com.")
+	wrongName := replace("dns.yaml", "_xmpp-server._tcp SRV: 0 0 5269 xmpp.contoso.com.", "xmpp-server.tcp SRV: 0 0 5269 xmpp.contoso.com.")
 
-	DescribeTable("finds what the lab finds", func(planted string, plant func(*deployment), fromEdge bool) {
+	DescribeTable("finds what the lab finds", func(planted string, plant func(*deployment), from ...string) {
 		d := newDeployment(elsewhere)
 		plant(d)
 		dir := GinkgoT().TempDir()
@@ -63,33 +69,42 @@ var _ = Describe("fedgate doctor on the operating system's loopback", Ordered, f
 		startFake(fedlab, "dns", at("dns.yaml"))
 		startFake(fedlab, "googletalk", at("farm.yaml"))
 		edge := startFake(fedlab, "ocsedge", at("edge.yaml"))
-		gateway := start(fedgate, "run", "-c", at("fedgate.yaml"))
-		Eventually(gateway.Err, "15s").Should(gbytes.Say("gateway is ready"))
-		DeferCleanup(func() {
-			gateway.Signal(syscall.SIGTERM)
-			Eventually(gateway, "15s").Should(gexec.Exit(0), "the gateway stops cleanly on SIGTERM")
-		})
+		if !d.stopped {
+			gateway := start(fedgate, "run", "-c", at("fedgate.yaml"))
+			Eventually(gateway.Err, "15s").Should(gbytes.Say("gateway is ready"))
+			DeferCleanup(func() {
+				gateway.Signal(syscall.SIGTERM)
+				Eventually(gateway, "15s").Should(gexec.Exit(0), "the gateway stops cleanly on SIGTERM")
+			})
+		}
 
-		Expect(examine(fedgate, "-c", at("fedgate.yaml"))).To(Equal(labFinds(planted, "gateway")))
-		if !fromEdge {
-			return
-		}
-		// Why it refuses stands only in the Edge's own log, which an engineer has as a text file.
-		var lines []string
-		for _, e := range edge.all() {
-			if e.Layer == "log" {
-				lines = append(lines, e.Summary)
+		for _, place := range from {
+			args := []string{"-c", at("fedgate.yaml"), "--from", place}
+			switch place {
+			case "outside":
+				args = append(args, "--address", "127.78.11.40")
+			case "edge":
+				// Why it refuses stands only in the Edge's own log, which an engineer has as a text file.
+				var lines []string
+				for _, e := range edge.all() {
+					if e.Layer == "log" {
+						lines = append(lines, e.Summary)
+					}
+				}
+				Expect(os.WriteFile(at("edge.log"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)).To(Succeed())
+				args = append(append(args, d.allow...), "--cert", at("edge.pem"), "--key", at("edge.key"), "--authorities", at("authorities.pem"), "--log", at("edge.log"))
 			}
+			Expect(examine(fedgate, args...)).To(Equal(labFinds(planted, place)), "from "+place)
 		}
-		Expect(os.WriteFile(at("edge.log"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)).To(Succeed())
-		Expect(examine(fedgate, "-c", at("fedgate.yaml"), "--from", "edge", "--allow", "googlemail.com=xmpp.jds.local",
-			"--cert", at("edge.pem"), "--key", at("edge.key"), "--authorities", at("authorities.pem"), "--log", at("edge.log"))).To(Equal(labFinds(planted, "edge")))
 	},
-		Entry("a certificate with the wrong CN", "certificates/wrong-cn", wrongCN, false),
-		Entry("an authority that is not installed", "certificates/authority-missing-on-gateway", missingCA, false),
-		Entry("a port on which nobody listens", "one-way/ocs-to-gmail-only/port-5016", closedPort, false),
-		Entry("a resolver that is dead", "dns/resolver-failing/silence", deadResolver, false),
-		Entry("an Allow list without gmail.com", "edge/gmail-not-allowed", wrongAllowList, true),
+		Entry("a certificate with the wrong CN", "certificates/wrong-cn", wrongCN, "gateway"),
+		Entry("an authority that is not installed", "certificates/authority-missing-on-gateway", missingCA, "gateway"),
+		Entry("a port on which nobody listens", "one-way/ocs-to-gmail-only/port-5016", closedPort, "gateway"),
+		Entry("a gateway that was not started", "ports/gateway-not-started", stopped, "gateway", "outside"),
+		Entry("a resolver that is dead", "dns/resolver-failing/silence", deadResolver, "gateway"),
+		Entry("an SRV record with the wrong port", "dns/srv-port", wrongPort, "outside"),
+		Entry("an SRV record under a wrong name", "dns/srv-name", wrongName, "outside"),
+		Entry("an Allow list without gmail.com", "edge/gmail-not-allowed", wrongAllowList, "gateway", "edge"),
 	)
 })
 
@@ -97,13 +112,15 @@ var _ = Describe("fedgate doctor on the operating system's loopback", Ordered, f
 type deployment struct {
 	authority *pki.Authority
 	files     map[string][]byte
+	allow     []string // flags that say what the Edge has on its Allow list, if not what it should have
+	stopped   bool     // the gateway does not run
 }
 
 // newDeployment has nothing wrong in it.
 func newDeployment(elsewhere *strings.Replacer) *deployment {
 	authority, err := pki.NewAuthority("private-ca", pki.AuthorityOptions{Issuing: true, Now: time.Now()})
 	Expect(err).NotTo(HaveOccurred())
-	d := &deployment{authority, map[string][]byte{"authorities.pem": authority.RootPEM(), "gateway-authorities.pem": authority.RootPEM()}}
+	d := &deployment{authority: authority, files: map[string][]byte{"authorities.pem": authority.RootPEM(), "gateway-authorities.pem": authority.RootPEM()}}
 	also := strings.NewReplacer("{tls: never}", "{also: [googlemail.com], tls: never}", "zones:\n", "zones:\n  googlemail.com:\n    _xmpp-server._tcp SRV: 5 0 5269 xmpp-server.l.google.com.\n",
 		"authorities: authorities.pem", "authorities: gateway-authorities.pem",
 		"allow: {gmail.com: xmpp.jds.local}", "allow: {gmail.com: xmpp.jds.local, googlemail.com: xmpp.jds.local}",

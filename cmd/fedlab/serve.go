@@ -256,7 +256,10 @@ func readFile(name string, into any) error {
 		return err
 	}
 	var mistakes strictyaml.List
-	strictyaml.Decode(strictyaml.Parse(name, data, &mistakes), into, &mistakes)
+	root := strictyaml.Parse(name, data, &mistakes)
+	if mistakes.Len() == 0 { // of what is not YAML nothing else can be said
+		strictyaml.Decode(root, into, &mistakes)
+	}
 	return mistakes.Err()
 }
 

@@ -29,6 +29,11 @@ func watchCommand(virtual lab.Clock) *cobra.Command {
 		Short: "Run a scenario whenever its file changes, and show its page in a browser",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if info, err := os.Stat(args[0]); err != nil {
+				return fmt.Errorf("watch: %w", err)
+			} else if info.IsDir() {
+				return fmt.Errorf("watch: %s is a folder; it takes the file of one scenario", args[0])
+			}
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return err
