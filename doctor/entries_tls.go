@@ -92,7 +92,7 @@ var tlsEntries = []Entry{
 		Title:   "The other side does not do mutual TLS",
 		Meaning: "It did not ask for our certificate, or presented none. Servers of a federation authenticate each other; who does not is not the federation listener.",
 		Remedy:  "Check that the next hop is the Edge's federation listener, and that mutual TLS is on there.",
-		Next:    "Which service listens on that address and port.",
+		Next:    "Which service listens on that address and port. Of a machine that called the gateway: whether it was a doctor there that was not given the Edge's certificate (--cert); the gateway remembers it for an hour.",
 	},
 	{
 		Code: "tls.pin", Severity: Error, From: []Vantage{FromGateway}, Steps: []int{5},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -59,6 +60,9 @@ func shake(ctx context.Context, raw net.Conn, o offer) *handshake {
 	conn := tls.Client(raw, config)
 	if h.err = conn.HandshakeContext(ctx); h.err != nil {
 		_ = raw.Close()
+		if errors.Is(h.err, context.DeadlineExceeded) {
+			h.err = fmt.Errorf("no answer within %v (%w)", Patience, h.err)
+		}
 		return h
 	}
 	h.conn, h.state = conn, conn.ConnectionState()
