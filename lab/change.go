@@ -108,12 +108,19 @@ func (w *world) change(ctx context.Context, t *scenario.Topology) error {
 func (w *world) changeNetwork(old, t *scenario.Topology) error {
 	var errs []error
 	for _, name := range sorted(t.Segments) {
-		if old.Segments[name].Link != t.Segments[name].Link {
-			errs = append(errs, w.net.Segment(name).SetLink(link(t.Segments[name].Link)))
+		switch segment := w.net.Segment(name); {
+		case segment == nil:
+			errs = append(errs, fmt.Errorf("segment %s is not deployed", name))
+		case old.Segments[name].Link != t.Segments[name].Link:
+			errs = append(errs, segment.SetLink(link(t.Segments[name].Link)))
 		}
 	}
 	for _, name := range sorted(t.Routers) {
 		before, now, router := old.Routers[name], t.Routers[name], w.net.Router(name)
+		if router == nil {
+			errs = append(errs, fmt.Errorf("router %s is not deployed", name))
+			continue
+		}
 		// A rule that acts on the first packets only counts from its installation, so what has not changed stays.
 		if before.Policy != now.Policy || !reflect.DeepEqual(before.Rules, now.Rules) {
 			errs = append(errs, router.SetRules(rules(now.Rules), vnet.Verdict(now.Policy)))
