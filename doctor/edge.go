@@ -20,7 +20,7 @@ type Edge struct {
 	Network     network.Network
 	Name        string                 // federation name: sip.contoso.com
 	Allow       map[string]string      // Allow list: federated domain to the name of its next hop, with a port if it is not 5061
-	Certificate tls.Certificate        // the Edge's own; without one nothing can be said about TLS
+	Certificate tls.Certificate        // the Edge's own; without one no session is made, and of TLS the gateway's certificate is all that is seen
 	Roots       *x509.CertPool         // authorities installed on the machine; nil: the system's
 	Revoked     []*x509.RevocationList // lists of revoked certificates installed on the machine
 	Log         func() []string        // lines of the Edge's own log so far; nil: there is none to read
@@ -118,7 +118,8 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 		s.shaken = &handshake{err: err}
 		return
 	}
-	o := offer{name: s.name, oldest: tls.VersionTLS10, newest: tls.VersionTLS12, all: true}
+	// Without the Edge's certificate no session comes about anyhow, and the gateway would remember a caller from the Edge's machine that has none.
+	o := offer{name: s.name, oldest: tls.VersionTLS10, newest: tls.VersionTLS12, all: true, look: !e.given()}
 	if e.ownKey() {
 		o.pair = e.Certificate
 	}
@@ -132,7 +133,7 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 	if s.shaken.err != nil && !s.shaken.rejects(s.shaken.err) {
 		s.why = x.whyNot(ctx, s.shaken, d, o)
 	}
-	if s.shaken.err != nil {
+	if s.shaken.conn == nil {
 		return
 	}
 	defer s.shaken.close()
@@ -148,7 +149,7 @@ func (e Edge) visit(ctx context.Context, x *exam, s *gatewaySeen) {
 // is said about it, nor about its being refused.
 func (e Edge) judgeOwn(x *exam, hops []*gatewaySeen) (wrong bool) {
 	chain := parse(e.Certificate.Certificate)
-	if len(e.Certificate.Certificate) == 0 && e.Certificate.PrivateKey == nil {
+	if !e.given() {
 		return true
 	}
 	if len(chain) == 0 || e.Certificate.PrivateKey == nil {
@@ -173,6 +174,11 @@ func (e Edge) judgeOwn(x *exam, hops []*gatewaySeen) (wrong bool) {
 		wrong = wrong || f.code != expiresSoon
 	}
 	return wrong
+}
+
+// given reports whether anything of the Edge's own certificate was given.
+func (e Edge) given() bool {
+	return len(e.Certificate.Certificate) > 0 || e.Certificate.PrivateKey != nil
 }
 
 // ownKey reports whether the Edge's private key is that of its certificate.
@@ -232,7 +238,7 @@ func (e Edge) judgeTLS(ctx context.Context, x *exam, s *gatewaySeen, own bool) {
 	if h.err != nil && h.rejects(h.err) && !own {
 		x.rejected(target, h.err, parse(e.Certificate.Certificate), e.Roots)
 	}
-	if h.err == nil && !h.asked {
+	if h.conn != nil && !h.asked {
 		x.find("tls.no-client-certificate", target, target+" did not ask for a certificate: this is no mutual TLS")
 	}
 	for _, a := range s.answers {

@@ -48,14 +48,19 @@ func (g Gateway) Plan() []string {
 
 // Plan lists what Examine would do, without doing it.
 func (e Edge) Plan() []string {
-	plan := []string{
-		"read the Edge's own certificate: names against " + e.Name + ", dates, usage, chain, key",
-		fmt.Sprintf("watch this machine's socket table for %v: half-open connections on port %d", Watch, sipPort),
+	var plan []string
+	if e.given() {
+		plan = append(plan, "read the Edge's own certificate: names against "+e.Name+", dates, usage, chain, key")
 	}
+	plan = append(plan, fmt.Sprintf("watch this machine's socket table for %v: half-open connections on port %d", Watch, sipPort))
 	for _, s := range e.nextHops() {
 		target := fmt.Sprintf("%s:%d", s.name, s.port)
+		plan = append(plan, "look up the address of "+s.name)
+		if !e.given() {
+			plan = append(plan, "connect to "+target+" by TCP, up to three times, and once more for a TLS handshake, which ends when the certificate has been seen")
+			continue
+		}
 		plan = append(plan,
-			"look up the address of "+s.name,
 			"connect to "+target+" by TCP, up to three times, and once more for a TLS handshake with the Edge's certificate",
 			fmt.Sprintf("send %d SIP OPTIONS on that session, one for each of %s, the first once more at length, and close it", min(len(s.domains), maxQuestions), strings.Join(s.domains, ", ")))
 	}

@@ -170,3 +170,39 @@ func TestDirectTLS(t *testing.T) {
 		})
 	}
 }
+
+// Who has not been given the Edge's certificate looks at the gateway's and makes no session without one, which the gateway would take for the Edge's doing.
+func TestEdgeWithoutItsCertificate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*deployment)
+		want   []string
+	}{
+		"in order":   {func(*deployment) {}, nil},
+		"other name": {func(d *deployment) { d.gatewayLeaf.Subject = "im.contoso.com" }, []string{"tls.name-mismatch"}},
+		"has expired": {func(d *deployment) {
+			d.gatewayLeaf.NotBefore, d.gatewayLeaf.NotAfter = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+		}, []string{"tls.expired"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := healthy()
+			tt.change(d)
+			d.gatewayTLS = func(c *tls.Config) {
+				c.ClientAuth = tls.RequestClientCert
+				c.VerifyConnection = func(tls.ConnectionState) error {
+					t.Error("a session is made without a certificate")
+					return nil
+				}
+			}
+			d.run(t, func(t *testing.T, b *built) {
+				b.edge.Certificate = tls.Certificate{}
+				var codes []string
+				for _, f := range b.edge.Examine(t.Context()) {
+					codes = append(codes, f.Code)
+				}
+				if !slices.Equal(codes, tt.want) {
+					t.Errorf("found %q, want %q", codes, tt.want)
+				}
+			})
+		})
+	}
+}

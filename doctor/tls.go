@@ -13,7 +13,7 @@ import (
 
 // handshake is a TLS handshake as the client saw it.
 type handshake struct {
-	conn    *tls.Conn // open; nil if it failed
+	conn    *tls.Conn // open; nil if it failed, or no session was wanted
 	err     error
 	state   tls.ConnectionState // as far as it went
 	chain   []*x509.Certificate // what the peer presented
@@ -30,7 +30,11 @@ type offer struct {
 	all    bool            // every cipher suite there is, not only good ones
 
 	protocols []string // ALPN
+	look      bool     // at the peer's certificate, and no further: no session is made
 }
+
+// errSeen ends a handshake of which no more is wanted than the peer's certificate.
+var errSeen = errors.New("the certificate has been seen")
 
 // shake makes a handshake over a connection. Nothing is verified here: what the peer presented is judged afterwards, whole. The
 // connection is closed if the handshake fails.
@@ -50,6 +54,13 @@ func shake(ctx context.Context, raw net.Conn, o offer) *handshake {
 			}
 			return &o.pair, nil
 		},
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			if !o.look {
+				return nil
+			}
+			h.chain = parse(raw)
+			return errSeen
+		},
 		VerifyConnection: func(s tls.ConnectionState) error {
 			h.chain, h.state = s.PeerCertificates, s
 			return nil
@@ -60,7 +71,10 @@ func shake(ctx context.Context, raw net.Conn, o offer) *handshake {
 	conn := tls.Client(raw, config)
 	if h.err = conn.HandshakeContext(ctx); h.err != nil {
 		_ = raw.Close()
-		if errors.Is(h.err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(h.err, errSeen):
+			h.err = nil
+		case errors.Is(h.err, context.DeadlineExceeded):
 			h.err = fmt.Errorf("no answer within %v (%w)", Patience, h.err)
 		}
 		return h

@@ -371,7 +371,7 @@ func TestDoctorWithoutConfiguration(t *testing.T) {
 	}{
 		{[]string{"--from", "outside", "--domain", "Contoso.com."}, []string{"look up _xmpp-server._tcp.contoso.com SRV"}},
 		{[]string{"--from", "edge", "--name", "sip.contoso.com", "--allow", "gmail.com=xmpp.jds.local", "--allow", "jabber.org=xmpp.jds.local:5062"},
-			[]string{"names against sip.contoso.com", "connect to xmpp.jds.local:5061", "connect to xmpp.jds.local:5062", "each of gmail.com"}},
+			[]string{"half-open connections on port 5061", "connect to xmpp.jds.local:5061", "connect to xmpp.jds.local:5062", "ends when the certificate has been seen"}},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := execute(t.Context(), append([]string{"doctor", "--dry-run"}, c.args...), &stdout, &stderr); code != exitWell {
