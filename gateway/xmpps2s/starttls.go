@@ -38,8 +38,7 @@ func (st *stream) secureWith(ctx context.Context, conn *tls.Conn, until time.Tim
 	if err := st.conn.SetWriteDeadline(until); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
+	// The connection's deadlines bound it. A second clock for the same moment would leave the reason in the log to chance.
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("the TLS handshake failed: %w", err)
 	}
