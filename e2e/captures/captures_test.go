@@ -87,12 +87,14 @@ func TestEveryCaptureIsSound(t *testing.T) {
 		if strings.HasPrefix(r.Scenario.Name, "xmpp/strangers/") {
 			unsound = badSum // what a stranger sends is malformed on purpose
 		}
-		// A tunnel that begins and ends on one segment has packets cross it twice. The second time looks like repetition, over which reassembly trips.
-		if _, tunnel := r.Scenario.Deployed.Segments["tunnel"]; tunnel {
-			unsound = badSum + " or _ws.malformed and not tcp.analysis.retransmission and not tcp.analysis.out_of_order"
-		}
+		_, tunnel := r.Scenario.Deployed.Segments["tunnel"]
 		for _, file := range segments(t, dir, r) {
-			if bad := tshark(t, file, "-Y", unsound); len(bad) > 0 {
+			filter := unsound
+			if tunnel && filepath.Base(file) == "perimeter.pcapng" {
+				// The tunnel begins and ends there, so packets cross it twice. The second time looks like repetition, over which reassembly trips.
+				filter = badSum + " or _ws.malformed and not tcp.analysis.retransmission and not tcp.analysis.out_of_order"
+			}
+			if bad := tshark(t, file, "-Y", filter); len(bad) > 0 {
 				t.Errorf("%s, %s: %d unsound packets, the first: %s", r.Scenario.Name, filepath.Base(file), len(bad), bad[0])
 			}
 		}
